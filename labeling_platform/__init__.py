@@ -1,0 +1,1 @@
+"""The project package: its floor (lib, accounts), its roof (urls, admin) and its settings."""

@@ -1,0 +1,21 @@
+"""What every page needs to draw its navigation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest
+
+from .models import Team
+
+
+def navigation(request: HttpRequest) -> dict[str, Any]:
+    """Context processor: the person's teams, the features that are on, the part of the site we are in."""
+    user = getattr(request, "user", None)
+    match = request.resolver_match
+    namespace = match.namespace if match else ""
+    return {
+        "nav_teams": Team.objects.filter(memberships__user=user) if user and user.is_authenticated else [],
+        "features": getattr(request, "features", set()),
+        "nav_active": namespace,
+    }

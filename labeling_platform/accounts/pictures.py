@@ -1,0 +1,51 @@
+"""Pictures on pages: our own copies, made when first looked at, never the customer's URL in a browser.
+
+A browser that loaded the customer's URL would tell that host who is looking, and could be shown anything
+(reference/reliability.md C4). The address of a copy is signed for one team, and the view checks membership.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from django.core import signing
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.urls import reverse
+
+from labeling_platform.lib.images import FetchError, fetch_image, policy_from_settings, thumbnail
+
+from .models import Team
+
+SIZES = {"small": 240, "large": 1024}
+
+
+def picture_url(team: Team, image_url: str, size: str = "small") -> str:
+    """Address of our own copy of the picture at `image_url`; `size` is small (240 px) or large (1024 px)."""
+    token = signing.dumps(image_url, salt=f"picture:{team.pk}", compress=True)
+    return reverse("teams:picture", kwargs={"team_slug": team.slug, "size": size, "token": token})
+
+
+def read_token(team: Team, token: str) -> str | None:
+    """The image URL in the token, or None when it was not signed for this team."""
+    try:
+        return str(signing.loads(token, salt=f"picture:{team.pk}"))
+    except signing.BadSignature:
+        return None
+
+
+def picture_bytes(team: Team, image_url: str, size: str) -> bytes:
+    """Our JPEG copy of the picture, fetched and stored the first time. Raises FetchError when it cannot be had."""
+    digest = hashlib.sha256(image_url.encode()).hexdigest()
+    name = f"t/{team.pk}/pictures/{digest[:2]}/{digest}-{size}.jpg"
+    try:
+        with default_storage.open(name, "rb") as file:
+            return bytes(file.read())
+    except FileNotFoundError:
+        pass
+    data = thumbnail(fetch_image(image_url, policy_from_settings()).data, SIZES[size])
+    default_storage.save(name, ContentFile(data))
+    return data
+
+
+__all__ = ["SIZES", "FetchError", "picture_bytes", "picture_url", "read_token"]

@@ -1,0 +1,28 @@
+"""The base of every task that works on a team's data."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery.contrib.django.task import DjangoTask
+
+from .models import Team
+from .tenancy import team_scope
+
+log = logging.getLogger(__name__)
+
+
+class TeamTask(DjangoTask):
+    """Loads the team named by the keyword `team_id` and runs the task inside its scope.
+
+    A team that is gone ends the task quietly: there is nothing left to do.
+    """
+
+    def __call__(self, *args: Any, team_id: int, **kwargs: Any) -> Any:
+        team = Team.objects.filter(pk=team_id).first()
+        if team is None:
+            log.info("%s: team %s is gone", self.name, team_id)
+            return None
+        with team_scope(team):
+            return super().__call__(*args, team_id=team_id, **kwargs)

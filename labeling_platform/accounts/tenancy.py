@@ -1,0 +1,69 @@
+"""The door to a team's data: every page under /t/<slug>/ and every task goes through here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import wraps
+from typing import Any
+
+from django.contrib.auth.views import redirect_to_login
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django_scopes import scope
+
+from .features import CONTACT, enabled_features
+from .models import Membership, Team
+
+
+class TeamRequest(HttpRequest):
+    """What a view under /t/<slug>/ gets: a request of a signed-in member, inside the team's scope."""
+
+    team: Team
+    membership: Membership
+    features: set[str]
+    htmx: Any
+
+
+def team_scope(team: Team) -> AbstractContextManager[None]:
+    """Open the team's scope: inside it, tenant tables show this team's rows and no others."""
+    return scope(team=team)  # type: ignore[no-any-return]
+
+
+def team_view(*, may: str, feature: str = "") -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
+    """Make a function a page of a team.
+
+    Anonymous visitors go to the sign-in page; people outside the team get 404, as for a team that does not
+    exist; a role that may not do `may` gets 403, and so does a team without `feature`. The view is called
+    as view(request, **rest of the URL's arguments) inside the team's scope, with request.team,
+    request.membership and request.features set.
+    """
+
+    def decorate(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+        @wraps(view)
+        def guarded(request: Any, team_slug: str, **kwargs: Any) -> HttpResponse:
+            if not request.user.is_authenticated:
+                return redirect_to_login(request.get_full_path())
+            membership = (
+                Membership.objects.select_related("team").filter(team__slug=team_slug, user=request.user).first()
+            )
+            if membership is None:
+                raise Http404
+            request.membership, request.team = membership, membership.team
+            request.features = enabled_features(membership.team)
+            if not membership.may(may):
+                return render(request, "403.html", {"reason": _role_reason(membership)}, status=403)
+            if feature and feature not in request.features:
+                return render(request, "403.html", {"reason": CONTACT}, status=403)
+            with team_scope(membership.team):
+                return view(request, **kwargs)
+
+        guarded.team_access = (may, feature)  # type: ignore[attr-defined]
+        return guarded
+
+    return decorate
+
+
+def _role_reason(membership: Membership) -> str:
+    role = membership.get_role_display().lower()
+    return f"Your role in this team ({role}) does not allow this. An owner or admin of the team can change it."

@@ -1,0 +1,37 @@
+"""Whether this process lives (/healthz) and whether it can serve (/readyz)."""
+
+from __future__ import annotations
+
+from django.core.cache import cache
+from django.db import connection
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.http import require_safe
+
+
+@require_safe
+def healthz(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("ok", content_type="text/plain")
+
+
+@require_safe
+def readyz(request: HttpRequest) -> JsonResponse:
+    """200 when the database and the broker's server answer, 503 with the failing parts otherwise."""
+    checks = {"database": _works(_database), "redis": _works(_redis)}
+    return JsonResponse(checks, status=200 if all(checks.values()) else 503)
+
+
+def _works(check: object) -> bool:
+    try:
+        check()  # type: ignore[operator]
+    except Exception:  # any failure at all means "not ready"; the part's own log has the reason
+        return False
+    return True
+
+
+def _database() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1")
+
+
+def _redis() -> None:
+    cache.get("readyz")

@@ -1,0 +1,82 @@
+"""What every uploaded CSV has: the file as it came, what was found in it, and what was wrong with it."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django.core.files import File
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from labeling_platform.lib import storage
+from labeling_platform.lib.states import States, nonmember
+
+MAX_PROBLEMS_KEPT = 1000
+
+
+class UploadState(States):
+    """received -> reading -> ready, or refused with a reason; a refused file stays and can be downloaded."""
+
+    RECEIVED = "received", _("Waiting to be read")
+    READING = "reading", _("Reading")
+    READY = "ready", _("Ready")
+    REFUSED = "refused", _("Refused")
+    moves = nonmember(
+        {"received": {"reading", "refused"}, "reading": {"received", "ready", "refused"}, "ready": set(), "refused": set()}
+    )
+    colors = nonmember({"received": "azure", "reading": "azure", "ready": "green", "refused": "red"})
+
+
+class CsvUpload(models.Model):
+    """One uploaded CSV. `problems` holds the first MAX_PROBLEMS_KEPT as {line, column, code, message}."""
+
+    file = models.CharField(max_length=200)
+    original_name = models.CharField(max_length=255)
+    size = models.BigIntegerField(default=0)
+    sha256 = models.CharField(max_length=64, blank=True)
+    state = models.CharField(max_length=10, choices=UploadState.choices, default=UploadState.RECEIVED)
+    columns = models.JSONField(default=list)
+    rows_read = models.IntegerField(default=0)
+    rows_ok = models.IntegerField(default=0)
+    rows_bad = models.IntegerField(default=0)
+    problems = models.JSONField(default=list)
+    refusal = models.TextField(blank=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        abstract = True
+
+    def __str__(self) -> str:
+        return self.original_name
+
+    @property
+    def status(self) -> UploadState:
+        """The state as enum member, for badges."""
+        return UploadState(self.state)
+
+    @property
+    def is_final(self) -> bool:
+        return self.state in UploadState.final()
+
+    @property
+    def problems_not_kept(self) -> int:
+        """How many problems were found beyond those listed."""
+        return max(0, self.rows_bad - len(self.problems))
+
+    def problem_rows(self) -> list[dict[str, Any]]:
+        return list(self.problems)
+
+
+Upload = TypeVar("Upload", bound=CsvUpload)
+
+
+def receive(kind: type[Upload], file: File[Any], *, team: Any, actor: Any, area: str, **fields: Any) -> Upload:
+    """Keep an uploaded file exactly as it came and make its record; reading it is a task's work."""
+    name, size, sha256 = storage.save_upload(file, team_id=team.pk, area=area)
+    original = (file.name or "upload.csv").replace("\x00", "")[-255:]
+    return kind._default_manager.create(
+        team=team, file=name, original_name=original, size=size, sha256=sha256, created_by=actor, **fields
+    )

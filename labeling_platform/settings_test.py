@@ -1,0 +1,13 @@
+"""Settings of the tests: the real ones with a fast password hasher and plain static files."""
+
+import os
+
+os.environ.setdefault("SECRET_KEY", "tests-" + "0" * 40)
+
+from labeling_platform.settings import *  # noqa: E402, F403
+
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}  # noqa: F405
+EMBEDDER = "fast"
+SECURE_SSL_REDIRECT = False
+ALLOWED_HOSTS = ["*"]

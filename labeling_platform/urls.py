@@ -1,0 +1,26 @@
+"""The whole map of the site."""
+
+from django.contrib import admin
+from django.urls import include, path
+
+from labeling_platform import health, sample_views
+from labeling_platform.accounts.views import home
+
+team_urls = [
+    path("", include("labeling_platform.accounts.urls")),
+    path("models/", include("models_app.urls")),
+    path("jobs/", include("jobs_app.urls")),
+    path("contribute/", include("jobs_app.contributor_urls")),
+    path("workflows/", include("workflows_app.urls")),
+    path("reports/", include("reports_app.urls")),
+]
+urlpatterns = [
+    path("", home, name="home"),
+    path("healthz", health.healthz),
+    path("readyz", health.readyz),
+    path("accounts/", include("allauth.urls")),
+    path("admin/", admin.site.urls),
+    path("samples/<str:name>.csv", lambda request, name: sample_views.table(request, f"{name}.csv"), name="sample_table"),
+    path("samples/<str:name>", sample_views.picture, name="sample_picture"),
+    path("t/<slug:team_slug>/", include(team_urls)),
+]

@@ -1,0 +1,108 @@
+"""From a stored CSV to rows: pictures to train on, or pictures to predict.
+
+A reader holds the lock on its upload's row for as long as it reads, in one transaction that turns the upload
+ready. So a reader that dies leaves nothing behind, a second one does nothing, and whoever comes after the death
+starts afresh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models.functions import Now
+
+from labeling_platform.lib.csvio import CsvLimits, CsvProblem, CsvReader, CsvRefused, open_csv
+from labeling_platform.lib.errors import Refused
+from labeling_platform.lib.images import FetchError, check_url
+from labeling_platform.lib.storage import open_file
+from labeling_platform.lib.uploads import MAX_PROBLEMS_KEPT, CsvUpload, UploadState
+
+from .labels import LabelProblem, clean_label
+from .models import CustomModel, Evaluation, EvaluationRow, TrainingImage, TrainingUpload
+from .states import PredictionState
+
+MAX_TRAINING_IMAGES = 20_000
+"""Pictures a model can be trained on; far above the 5,000 after which little is gained (design §6.7)."""
+
+
+@dataclass
+class Findings:
+    """What reading a file brought: counts, and the first MAX_PROBLEMS_KEPT problems."""
+
+    read: int = 0
+    good: int = 0
+    bad: int = 0
+    problems: list[dict[str, Any]] = field(default_factory=list)
+
+    def note(self, line: int, column: str, code: str, message: str) -> None:
+        """Count a line that is left out, and keep why."""
+        self.bad += 1
+        if len(self.problems) < MAX_PROBLEMS_KEPT:
+            self.problems.append({"line": line, "column": column, "code": code, "message": message})
+
+
+class Known(NamedTuple):
+    """Where a picture's address was seen first: its label, and the place in words."""
+
+    label: str
+    place: str
+
+
+def read_training(*, upload: TrainingUpload) -> bool:
+    """Read an uploaded CSV of training data: add its good lines as pictures, list the others by line.
+
+    A file that cannot be read at all becomes refused with the reason, and is kept. Returns False when there was
+    nothing to do: read already, or another worker is reading it.
+    """
+    return _read(upload, _add_training_images)
+
+
+def read_evaluation(*, evaluation: Evaluation) -> bool:
+    """Read an evaluation's CSV (at most settings.EVALUATION_MAX_ROWS lines) into rows that wait for prediction.
+
+    Returns whether its rows are there now, by this call or an earlier one.
+    """
+    if _read(evaluation, _add_evaluation_rows):
+        rows = Evaluation.objects.filter(pk=evaluation.pk, state=UploadState.REFUSED)
+        rows.update(prediction_state=PredictionState.FAILED)
+    return Evaluation.objects.filter(pk=evaluation.pk, state=UploadState.READY).exists()
+
+
+def _read(upload: Any, add: Callable[[Any, CsvReader, Findings], None]) -> bool:
+    kind: Any = type(upload)
+    UploadState.move(kind.objects.filter(pk=upload.pk), UploadState.READING)
+    with transaction.atomic():
+        locked = kind.objects.select_for_update(skip_locked=True, no_key=True).filter(
+            pk=upload.pk, state=UploadState.READING
+        )
+        fresh: CsvUpload | None = locked.first()
+        if fresh is None:
+            return False
+        found, columns, refusal = Findings(), [], ""
+        try:
+            with transaction.atomic(), open_file(fresh.file) as file:
+                reader = open_csv(file, **_shape(fresh))
+                columns = list(reader.columns)
+                add(fresh, reader, found)
+        except CsvRefused as refused:
+            refusal = refused.problem.message
+        except Refused as refused:
+            refusal = refused.message
+        except FileNotFoundError:
+            refusal = "The stored file is gone. Upload it again."
+        outcome: dict[str, Any] = {"refusal": refusal} if refusal else {"rows_ok": found.good}
+        UploadState.move(
+            kind.objects.filter(pk=fresh.pk),
+            UploadState.REFUSED if refusal else UploadState.READY,
+            columns=columns,
+            rows_read=found.read,
+            rows_bad=found.bad,
+            problems=found.problems,
+            finished_at=Now(),
+            **outcome,
+        )
+    return True

@@ -1,0 +1,208 @@
+"""A team's classifiers: training data, trained versions, evaluations."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models.functions import Lower
+
+from labeling_platform.accounts.models import TeamOwned
+from labeling_platform.lib.uploads import CsvUpload, UploadState
+
+from .labels import NEGATIVE
+from .states import PredictionState, VersionState
+
+__all__ = [
+    "NEGATIVE",
+    "CustomModel",
+    "Evaluation",
+    "EvaluationRow",
+    "HoldoutPrediction",
+    "ModelVersion",
+    "PictureFeatures",
+    "TrainingImage",
+    "TrainingUpload",
+]
+
+
+class CustomModel(TeamOwned):
+    """An image classifier that a team trains. `current` is the version in service."""
+
+    name = models.CharField(max_length=150)
+    backend = models.CharField(max_length=20, default="local")
+    current = models.ForeignKey("ModelVersion", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [models.UniqueConstraint("team", Lower("name"), name="model_name_once")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TrainingUpload(TeamOwned, CsvUpload):
+    """A CSV of training data (`image_url,label`)."""
+
+    model = models.ForeignKey(CustomModel, on_delete=models.CASCADE, related_name="uploads")
+
+    class Meta:
+        ordering = ["-id"]
+
+
+class TrainingImage(TeamOwned):
+    """One labelled picture of a model's training data.
+
+    `holdout` is decided at the first training that could use the picture and never changes afterwards:
+    a picture once held out stays held out (design §6.5). None: not decided yet.
+    """
+
+    model = models.ForeignKey(CustomModel, on_delete=models.CASCADE, related_name="images")
+    upload = models.ForeignKey(TrainingUpload, on_delete=models.CASCADE, related_name="images")
+    line = models.IntegerField()
+    image_url = models.TextField()
+    label = models.CharField(max_length=100)
+    content_hash = models.CharField(max_length=64, blank=True)
+    holdout = models.BooleanField(null=True)
+    group = models.IntegerField(null=True)
+    error_code = models.CharField(max_length=40, blank=True)
+    error_message = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["model", "image_url"], name="training_image_once")]
+        indexes = [models.Index(fields=["model", "label"], name="training_image_label")]
+
+    def __str__(self) -> str:
+        return f"{self.label}: {self.image_url}"
+
+
+class PictureFeatures(TeamOwned):
+    """What a backend keeps of one picture (design of backends/base.py): computed once per content and version."""
+
+    content_hash = models.CharField(max_length=64)
+    version = models.CharField(max_length=80)
+    data = models.BinaryField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["team", "version", "content_hash"], name="picture_features_once")
+        ]
+
+
+class ModelVersion(TeamOwned):
+    """One training of a model, and what came out of it.
+
+    `outcomes` are the classes in the order of every scores array, `negative_examples` last. `metrics` are
+    computed on the 20% holdout only. `token` and `lease_until` fence a worker that was thought dead.
+    """
+
+    model = models.ForeignKey(CustomModel, on_delete=models.CASCADE, related_name="versions")
+    number = models.IntegerField()
+    state = models.CharField(max_length=10, choices=VersionState.choices, default=VersionState.QUEUED)
+    backend = models.CharField(max_length=20)
+    ref = models.CharField(max_length=200, blank=True)
+    feature_version = models.CharField(max_length=80, blank=True)
+    outcomes = ArrayField(models.CharField(max_length=100), default=list)
+    stage = models.CharField(max_length=20, blank=True)
+    done = models.IntegerField(default=0)
+    total = models.IntegerField(default=0)
+    last_image_id = models.BigIntegerField(default=0)
+    images_failed = models.IntegerField(default=0)
+    rows_trained = models.IntegerField(default=0)
+    rows_holdout = models.IntegerField(default=0)
+    metrics = models.JSONField(default=dict)
+    details = models.JSONField(default=dict)
+    error = models.TextField(blank=True)
+    token = models.BigIntegerField(default=0)
+    attempts = models.IntegerField(default=0)
+    lease_until = models.DateTimeField(null=True, blank=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-number"]
+        constraints = [
+            models.UniqueConstraint(fields=["model", "number"], name="version_number_once"),
+            models.UniqueConstraint(
+                fields=["model"],
+                condition=models.Q(state__in=["queued", "training"]),
+                name="one_training_at_a_time",
+            ),
+            models.CheckConstraint(condition=models.Q(state__in=VersionState.values), name="version_state"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model} version {self.number}"
+
+    @property
+    def status(self) -> VersionState:
+        return VersionState(self.state)
+
+    @property
+    def is_final(self) -> bool:
+        return self.state in VersionState.final()
+
+
+class HoldoutPrediction(TeamOwned):
+    """What a version said of one held-out picture: the evidence behind every accuracy figure."""
+
+    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="holdout")
+    image = models.ForeignKey(TrainingImage, on_delete=models.CASCADE, related_name="+")
+    label = models.CharField(max_length=100)
+    scores = ArrayField(models.FloatField())
+    predicted = models.CharField(max_length=100)
+    confidence = models.FloatField()
+    distance = models.FloatField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["version", "image"], name="holdout_prediction_once")]
+
+
+class Evaluation(TeamOwned, CsvUpload):
+    """An unlabelled CSV of at most 100 pictures, predicted by one version: the predictions snapshot."""
+
+    model = models.ForeignKey(CustomModel, on_delete=models.CASCADE, related_name="evaluations")
+    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="evaluations")
+    prediction_state = models.CharField(
+        max_length=10, choices=PredictionState.choices, default=PredictionState.WAITING
+    )
+    error = models.TextField(blank=True)
+    attempts = models.IntegerField(default=0)
+    token = models.BigIntegerField(default=0)
+    lease_until = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether nothing more will change: refused at reading, or every row has its answer, or given up."""
+        return self.state == UploadState.REFUSED or self.prediction_state in PredictionState.final()
+
+    @property
+    def prediction_status(self) -> PredictionState:
+        return PredictionState(self.prediction_state)
+
+
+class EvaluationRow(TeamOwned):
+    """One picture of an evaluation with the version's answer, or the reason why there is none."""
+
+    evaluation = models.ForeignKey(Evaluation, on_delete=models.CASCADE, related_name="rows")
+    line = models.IntegerField()
+    image_url = models.TextField()
+    scores = ArrayField(models.FloatField(), null=True)
+    predicted = models.CharField(max_length=100, blank=True)
+    confidence = models.FloatField(null=True)
+    distance = models.FloatField(null=True)
+    unlike = models.BooleanField(default=False)
+    error_code = models.CharField(max_length=40, blank=True)
+    error_message = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        ordering = ["line"]
+        constraints = [models.UniqueConstraint(fields=["evaluation", "line"], name="evaluation_row_once")]

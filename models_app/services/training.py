@@ -1,0 +1,106 @@
+"""Training: asked for by a person, claimed by one worker under a lease, finished in one transaction."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.db import IntegrityError, transaction
+from django.db.models import F, Max
+from django.db.models.functions import Coalesce, Now
+
+from labeling_platform.accounts.models import User
+from labeling_platform.accounts.services import record
+from labeling_platform.lib.errors import Refused
+from labeling_platform.lib.uploads import UploadState
+
+from ..models import CustomModel, ModelVersion, TrainingImage, TrainingUpload
+from ..querysets import class_counts
+from ..states import VersionState
+
+MAX_ATTEMPTS = 3
+LEASE = timedelta(seconds=60)
+
+
+def training_advice(*, counts: dict[str, int]) -> Advice: ...
+
+
+def start_training(*, model: CustomModel, actor: User | None) -> ModelVersion:
+    """Queue a training on everything the model has now; the caller sends the task.
+
+    Refuses while another training of the model waits or runs, while an upload is still being read,
+    and when the data cannot train (the reasons `training_advice` gives).
+    """
+    with transaction.atomic():
+        # Waits for a reader that adds pictures to this model, so that the cut by id below is a clean one.
+        CustomModel.objects.select_for_update(no_key=True).get(pk=model.pk)
+        if TrainingUpload.objects.filter(model=model).exclude(state__in=UploadState.final()).exists():
+            raise Refused("An uploaded file is still being read. Wait until it is ready.", code="still_reading")
+        advice = training_advice(counts=class_counts(model))
+        if advice.refusals:
+            raise Refused(" ".join(advice.refusals), code="not_enough_data")
+        images = TrainingImage.objects.filter(model=model)
+        newest = ModelVersion.objects.filter(model=model).aggregate(n=Max("number"))["n"] or 0
+        try:
+            with transaction.atomic():
+                version = ModelVersion.objects.create(
+                    team=model.team,
+                    model=model,
+                    number=newest + 1,
+                    backend=model.backend,
+                    total=images.count(),
+                    last_image_id=images.aggregate(last=Max("pk"))["last"] or 0,
+                    created_by=actor,
+                )
+        except IntegrityError:
+            raise Refused("This model is being trained already.", code="already_training") from None
+        record(team=model.team, actor=actor, verb="training started", obj=model, version=version.number)
+    return version
+
+
+def cancel_training(*, version: ModelVersion, actor: User | None) -> bool:
+    """Cancel a training that waits or runs; its worker stops at its next step. Returns whether it was in time."""
+    with transaction.atomic():
+        rows = ModelVersion.objects.filter(pk=version.pk)
+        moved = VersionState.move(rows, VersionState.CANCELED, finished_at=Now(), lease_until=None)
+        if moved:
+            record(team=version.team, actor=actor, verb="training canceled", obj=version.model, version=version.number)
+    return bool(moved)
+
+
+def fail_training(*, version: ModelVersion, reason: str, token: int | None = None) -> bool:
+    """End a training with a reason in words; the model keeps its last good version. With `token`, only its holder may."""
+    with transaction.atomic():
+        rows = ModelVersion.objects.filter(pk=version.pk)
+        if token is not None:
+            rows = rows.filter(token=token)
+        moved = VersionState.move(rows, VersionState.FAILED, error=reason, finished_at=Now(), lease_until=None)
+        if moved:
+            record(
+                team=version.team, actor=None, verb="training failed", obj=version.model, version=version.number, reason=reason
+            )
+    return bool(moved)
+
+
+def queued_trainings() -> list[tuple[int, int]]:
+    """(team id, version id) of trainings that wait for a worker. For the sweep: needs scopes disabled."""
+    return list(ModelVersion.objects.filter(state=VersionState.QUEUED).order_by("pk").values_list("team_id", "pk")[:100])
+
+
+def release_expired_trainings() -> int:
+    """Put trainings whose worker went silent back to the queue, or fail them after MAX_ATTEMPTS.
+
+    For the sweep: needs scopes disabled. Returns how many it found.
+    """
+    expired = ModelVersion.objects.filter(state=VersionState.TRAINING, lease_until__lt=Now()).select_related("model", "team")
+    found = list(expired)
+    for version in found:
+        if version.attempts >= MAX_ATTEMPTS:
+            fail_training(
+                version=version,
+                token=version.token,
+                reason=f"The training stopped {version.attempts} times without a word (the worker was killed or ran out of memory). "
+                "Try again; if it happens again, train with fewer pictures or tell your Customer Success Manager.",
+            )
+        else:
+            VersionState.move(expired.filter(pk=version.pk, token=version.token), VersionState.QUEUED, lease_until=None)
+    return len(found)

@@ -1,0 +1,48 @@
+"""States of model versions and evaluations."""
+
+from django.utils.translation import gettext_lazy as _
+
+from labeling_platform.lib.states import States, nonmember
+
+
+class VersionState(States):
+    """A training: queued -> training -> ready, or failed with a reason, or canceled by a person.
+
+    training -> queued is the sweeper's move when a worker died and its lease ran out.
+    """
+
+    QUEUED = "queued", _("Queued")
+    TRAINING = "training", _("Training")
+    READY = "ready", _("Ready")
+    FAILED = "failed", _("Failed")
+    CANCELED = "canceled", _("Canceled")
+    moves = nonmember(
+        {
+            "queued": {"training", "canceled", "failed"},
+            "training": {"queued", "ready", "failed", "canceled"},
+            "ready": set(),
+            "failed": set(),
+            "canceled": set(),
+        }
+    )
+    colors = nonmember(
+        {"queued": "azure", "training": "azure", "ready": "green", "failed": "red", "canceled": "secondary"}
+    )
+
+
+class PredictionState(States):
+    """An evaluation's predictions: waiting for the file to be read, then predicting, then done or failed."""
+
+    WAITING = "waiting", _("Waiting")
+    PREDICTING = "predicting", _("Predicting")
+    DONE = "done", _("Done")
+    FAILED = "failed", _("Failed")
+    moves = nonmember(
+        {
+            "waiting": {"predicting", "failed"},
+            "predicting": {"waiting", "done", "failed"},
+            "done": set(),
+            "failed": set(),
+        }
+    )
+    colors = nonmember({"waiting": "azure", "predicting": "azure", "done": "green", "failed": "red"})

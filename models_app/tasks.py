@@ -1,0 +1,70 @@
+"""The asynchronous story of models: a file is read, a version is trained, an evaluation is predicted.
+
+Messages are hints: the tables say what is to be done, each service claims its work and does nothing when
+somebody else has it, and the sweep sends again what was lost.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import Any
+
+from celery import shared_task
+from celery.exceptions import SoftTimeLimitExceeded
+from django.db import transaction
+from django_scopes import scopes_disabled
+
+from labeling_platform.accounts.tasks import TeamTask
+
+from . import ingest, services
+from .models import Evaluation, ModelVersion, TrainingUpload
+
+log = logging.getLogger(__name__)
+HINT_SECONDS = 15
+"""Life of a message sent by the sweep, so that a full queue does not pile them up."""
+
+
+@shared_task(base=TeamTask, name="models.read_training")
+def read_training(*, team_id: int, upload_id: int) -> None:
+    """Read an uploaded CSV of training data into pictures."""
+    upload = TrainingUpload.objects.filter(pk=upload_id).first()
+    if upload is not None:
+        ingest.read_training(upload=upload)
+
+
+@shared_task(base=TeamTask, name="models.train", acks_late=False, soft_time_limit=2100, time_limit=2400)
+def train(*, team_id: int, version_id: int) -> None:
+    """Train a queued version. Acknowledged early: it may run longer than the broker waits, the lease brings it back."""
+    version = ModelVersion.objects.filter(pk=version_id).first()
+    if version is None:
+        return
+    try:
+        services.run_training(version=version)
+    except SoftTimeLimitExceeded:
+        services.fail_training(version=version, reason="The training took longer than 35 minutes and was stopped.")
+
+
+@shared_task(base=TeamTask, name="models.evaluate", soft_time_limit=300, time_limit=330)
+def evaluate(*, team_id: int, evaluation_id: int) -> None:
+    """Read an evaluation's file, then predict its pictures."""
+    evaluation = Evaluation.objects.filter(pk=evaluation_id).first()
+    if evaluation is not None and ingest.read_evaluation(evaluation=evaluation):
+        services.run_evaluation(evaluation=evaluation)
+
+
+@shared_task(name="models.sweep")
+def sweep() -> None:
+    """Bring back work whose worker died, and send again the messages that were lost."""
+    with scopes_disabled():
+        services.release_expired_trainings()
+        services.release_expired_evaluations()
+        _resend(read_training, "upload_id", services.unread_uploads())
+        _resend(train, "version_id", services.queued_trainings())
+        _resend(evaluate, "evaluation_id", services.unfinished_evaluations())
+
+
+def _resend(task: Any, name: str, waiting: list[tuple[int, int]]) -> None:
+    for team_id, pk in waiting:
+        kwargs = {"team_id": team_id, name: pk}
+        transaction.on_commit(partial(task.apply_async, kwargs=kwargs, expires=HINT_SECONDS))

@@ -1,0 +1,142 @@
+"""Workflows: a model, perhaps a job, a threshold, and the rows that go through them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from django.conf import settings
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from jobs_app.models import Job, Unit
+from labeling_platform.accounts.models import TeamOwned
+from labeling_platform.lib.uploads import CsvUpload
+from models_app.models import CustomModel, ModelVersion
+
+from .states import RowState, WorkflowState
+
+
+class WorkflowKind(models.TextChoices):
+    MODEL_ONLY = "model_only", _("Model Only")
+    MODEL_THEN_JOB = "model_then_job", _("Model then Job")
+
+
+class Workflow(TeamOwned):
+    """A model in at most one workflow (one-to-one); a job may serve several.
+
+    `version`, `outcomes` and the routing are frozen at launch; every row remembers the version that scored it.
+    """
+
+    name = models.CharField(max_length=150)
+    kind = models.CharField(max_length=20, choices=WorkflowKind.choices)
+    model = models.OneToOneField(CustomModel, on_delete=models.PROTECT, related_name="workflow")
+    job = models.ForeignKey(Job, null=True, blank=True, on_delete=models.PROTECT, related_name="workflows")
+    threshold = models.DecimalField(max_digits=4, decimal_places=3, default=Decimal("0.8"))
+    route_unlike = models.BooleanField(default=False)
+    state = models.CharField(max_length=10, choices=WorkflowState.choices, default=WorkflowState.DRAFT)
+    version = models.ForeignKey(ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    outcomes = ArrayField(models.CharField(max_length=100), default=list)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    launched_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(state__in=WorkflowState.values), name="workflow_state"),
+            models.CheckConstraint(
+                condition=models.Q(threshold__gt=Decimal("0.5"), threshold__lte=Decimal("1")),
+                name="workflow_threshold",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def status(self) -> WorkflowState:
+        return WorkflowState(self.state)
+
+    @property
+    def routes_to_people(self) -> bool:
+        return self.kind == WorkflowKind.MODEL_THEN_JOB
+
+
+class WorkflowUpload(TeamOwned, CsvUpload):
+    """A CSV of unlabelled data; `columns` are its headers in order (image_url among them).
+
+    A file that the workflow has already seen is `held` until a person says whether its rows are wanted again.
+    `rows_total` is known after the file was checked; `last_line` is where adding its rows got to, so that a
+    reader that died is continued, not repeated. `token` and `lease_until` fence that dead reader.
+    """
+
+    workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, related_name="uploads")
+    duplicate_of = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    held = models.BooleanField(default=False)
+    rows_total = models.IntegerField(default=0)
+    last_line = models.IntegerField(default=0)
+    token = models.BigIntegerField(default=0)
+    attempts = models.SmallIntegerField(default=0)
+    lease_until = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        indexes = [models.Index(fields=["workflow", "sha256"], name="workflow_upload_sha256")]
+
+
+class WorkflowRow(TeamOwned):
+    """One uploaded line on its way: claimed in chunks under a lease, scored, decided, perhaps routed.
+
+    `cells` are the values of the upload's columns in order. `token` rises with every claim; a worker may only
+    finish a row with the token it was given (fencing, reference/reliability.md B2). `scores` follow the
+    workflow's outcomes. Whether a person answered is read through `unit`, never copied here.
+    """
+
+    workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, related_name="rows")
+    upload = models.ForeignKey(WorkflowUpload, on_delete=models.CASCADE, related_name="rows")
+    line = models.IntegerField()
+    image_url = models.TextField()
+    cells = ArrayField(models.TextField())
+    state = models.CharField(max_length=10, choices=RowState.choices, default=RowState.AWAITING)
+    attempts = models.SmallIntegerField(default=0)
+    token = models.BigIntegerField(default=0)
+    lease_until = models.DateTimeField(null=True)
+    not_before = models.DateTimeField(null=True)
+    version = models.ForeignKey(ModelVersion, null=True, on_delete=models.PROTECT, related_name="+")
+    scores = ArrayField(models.FloatField(), null=True)
+    predicted = models.CharField(max_length=100, blank=True)
+    confidence = models.FloatField(null=True)
+    unlike = models.BooleanField(default=False)
+    reason = models.CharField(max_length=40, blank=True)
+    error_message = models.CharField(max_length=300, blank=True)
+    predicted_at = models.DateTimeField(null=True)
+    unit = models.OneToOneField(Unit, null=True, on_delete=models.PROTECT, related_name="workflow_row")
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(fields=["upload", "line"], name="workflow_row_once"),
+            models.CheckConstraint(condition=models.Q(state__in=RowState.values), name="workflow_row_state"),
+            models.CheckConstraint(
+                condition=~models.Q(state__in=["confident", "routed"])
+                | models.Q(scores__isnull=False, confidence__isnull=False),
+                name="scored_rows_have_scores",
+            ),
+            models.CheckConstraint(
+                condition=~models.Q(state__in=["awaiting", "failed"]) | models.Q(scores__isnull=True),
+                name="unscored_rows_have_none",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(state="routed", unit__isnull=False) | ~models.Q(state="routed"),
+                name="routed_rows_have_units",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["workflow", "id"], name="row_waiting", condition=models.Q(state="awaiting")),
+            models.Index(fields=["workflow", "state", "id"], name="row_by_state"),
+        ]
+
+    @property
+    def row_state(self) -> RowState:
+        return RowState(self.state)
