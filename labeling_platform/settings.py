@@ -57,6 +57,7 @@ INSTALLED_APPS = [
     "jobs_app",
     "workflows_app",
     "reports_app",
+    "labeling_platform.demo",
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

@@ -38,7 +38,7 @@ class Findings:
     bad: int = 0
     problems: list[dict[str, Any]] = field(default_factory=list)
 
-    def note(self, line: int, column: str, code: str, message: str) -> None:
+    def note(self, line: int | None, column: str | None, code: str, message: str) -> None:
         """Count a line that is left out, and keep why."""
         self.bad += 1
         if len(self.problems) < MAX_PROBLEMS_KEPT:
@@ -106,3 +106,95 @@ def _read(upload: Any, add: Callable[[Any, CsvReader, Findings], None]) -> bool:
             **outcome,
         )
     return True
+
+
+def _shape(upload: CsvUpload) -> dict[str, Any]:
+    required = ["image_url", "label"] if isinstance(upload, TrainingUpload) else ["image_url"]
+    return {"required": required, "limits": CsvLimits(max_rows=settings.CSV_MAX_ROWS)}
+
+
+def _rows(reader: CsvReader, found: Findings) -> Iterator[tuple[int, dict[str, str]]]:
+    """(line, values by column) of every readable row; the others go to `found`."""
+    for row in reader:
+        found.read += 1
+        if isinstance(row, CsvProblem):
+            found.note(row.line, row.column, row.code, row.message)
+        else:
+            yield row.line, dict(zip(reader.columns, row.values, strict=True))
+
+
+def _address(line: int, values: dict[str, str], found: Findings) -> str | None:
+    try:
+        address = values["image_url"].strip()
+        check_url(address)
+    except FetchError as error:
+        found.note(line, "image_url", error.code, error.message)
+        return None
+    return address
+
+
+def _add_training_images(upload: TrainingUpload, reader: CsvReader, found: Findings) -> None:
+    # One reader of a model at a time: the next one must see the pictures this one adds.
+    CustomModel.objects.select_for_update(no_key=True).get(pk=upload.model_id)
+    known = _known_pictures(upload.model_id)
+    fresh: list[TrainingImage] = []
+    for line, values in _rows(reader, found):
+        address = _address(line, values, found)
+        if address is None:
+            continue
+        try:
+            label = clean_label(values["label"])
+        except LabelProblem as problem:
+            found.note(line, "label", problem.code, problem.message)
+            continue
+        if seen := known.get(address):
+            found.note(line, "image_url", *_seen_before(seen, label))
+            continue
+        if len(known) >= MAX_TRAINING_IMAGES:
+            raise Refused(
+                f"With this file the model would have more than {MAX_TRAINING_IMAGES:,} pictures (reached at line {line}). "
+                "After 5,000 little more is gained: upload a smaller selection.",
+                code="too_many_images",
+            )
+        known[address] = Known(label, f"line {line}")
+        fresh.append(
+            TrainingImage(
+                team_id=upload.team_id, model_id=upload.model_id, upload=upload, line=line, image_url=address, label=label
+            )
+        )
+    found.good = len(TrainingImage.objects.bulk_create(fresh, batch_size=1000))
+
+
+def _known_pictures(model_id: int) -> dict[str, Known]:
+    rows = TrainingImage.objects.filter(model=model_id).select_related("upload")
+    fields = rows.values_list("image_url", "label", "line", "upload__original_name")
+    return {url: Known(label, f"line {line} of {name}") for url, label, line, name in fields}
+
+
+def _seen_before(seen: Known, label: str) -> tuple[str, str]:
+    if seen.label == label:
+        return "already_there", f"Already there: the same picture and label stand in {seen.place}. Skipped."
+    return (
+        "other_label",
+        f"This picture has the label “{seen.label}” in {seen.place} and “{label}” here. "
+        "A picture has one label: correct the file. Skipped here.",
+    )
+
+
+def _add_evaluation_rows(evaluation: Evaluation, reader: CsvReader, found: Findings) -> None:
+    rows: list[EvaluationRow] = []
+    for line, values in _rows(reader, found):
+        address = _address(line, values, found)
+        if address is not None and len(rows) <= settings.EVALUATION_MAX_ROWS:
+            rows.append(
+                EvaluationRow(team_id=evaluation.team_id, evaluation=evaluation, line=line, image_url=address)
+            )
+    if found.read > settings.EVALUATION_MAX_ROWS:
+        raise Refused(
+            f"This file has {found.read:,} rows; at most {settings.EVALUATION_MAX_ROWS} can be evaluated at a time. "
+            "Upload a part of it, or put the model in a workflow.",
+            code="too_many_rows",
+        )
+    if not rows:
+        raise Refused("No row of this file has a usable picture address; see the list of rows.", code="no_rows")
+    found.good = len(EvaluationRow.objects.bulk_create(rows))

@@ -1,5 +1,10 @@
 """States of model versions and evaluations."""
 
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from labeling_platform.lib.states import States, nonmember
@@ -46,3 +51,9 @@ class PredictionState(States):
         }
     )
     colors = nonmember({"waiting": "azure", "predicting": "azure", "done": "green", "failed": "red"})
+
+    @classmethod
+    def move(cls, rows: QuerySet[Any], to: str, **also: Any) -> int:
+        """As States.move, on `prediction_state`: an evaluation's `state` is that of its file."""
+        sources = [state for state, targets in cls.moves.items() if to in targets]
+        return rows.filter(prediction_state__in=sources).update(prediction_state=to, **also)

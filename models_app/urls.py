@@ -1,5 +1,23 @@
 from django.urls import path
-from django.http import HttpResponse
+
+from . import evaluation_views, views
 
 app_name = "models"
-urlpatterns = [path("", lambda request, team_slug: HttpResponse("later"), name="list")]
+urlpatterns = [
+    path("", views.model_list, name="list"),
+    path("new/", views.model_new, name="new"),
+    path("<int:pk>/", views.model_detail, name="detail"),
+    path("<int:pk>/upload/", views.upload, name="upload"),
+    path("<int:pk>/train/", views.train, name="train"),
+    path("<int:pk>/cancel/", views.cancel, name="cancel"),
+    path("<int:pk>/delete/", views.delete, name="delete"),
+    path("<int:pk>/uploads/<int:upload_pk>/", views.upload_detail, name="upload_detail"),
+    path("<int:pk>/uploads/<int:upload_pk>/file", views.upload_file, name="upload_file"),
+    path("<int:pk>/versions/<int:number>/", views.version_detail, name="version"),
+    path("<int:pk>/versions/<int:number>/holdout/", views.holdout, name="holdout"),
+    path("<int:pk>/images/", views.images, name="images"),
+    path("<int:pk>/evaluate/", evaluation_views.evaluate, name="evaluate"),
+    path("<int:pk>/evaluate/upload/", evaluation_views.evaluate_upload, name="evaluate_upload"),
+    path("<int:pk>/evaluations/<int:evaluation_pk>/", evaluation_views.evaluation, name="evaluation"),
+    path("<int:pk>/evaluations/<int:evaluation_pk>/file", evaluation_views.evaluation_file, name="evaluation_file"),
+]

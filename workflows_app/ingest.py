@@ -22,7 +22,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from labeling_platform.lib import storage
-from labeling_platform.lib.csvio import CsvProblem, CsvReader, CsvRefused, CsvRow, open_csv
+from labeling_platform.lib.csvio import CsvLimits, CsvProblem, CsvReader, CsvRefused, CsvRow, open_csv
 from labeling_platform.lib.images import FetchError, check_url
 from labeling_platform.lib.uploads import MAX_PROBLEMS_KEPT, UploadState
 
@@ -50,10 +50,10 @@ class Findings:
     bad: int = 0
     problems: list[dict[str, Any]] = field(default_factory=list)
 
-    def add(self, line: int, column: str, code: str, message: str) -> None:
+    def add(self, problem: CsvProblem) -> None:
         self.bad += 1
         if len(self.problems) < MAX_PROBLEMS_KEPT:
-            self.problems.append({"line": line, "column": column, "code": code, "message": message})
+            self.problems.append(problem.as_json())
 
 
 @dataclass(frozen=True)
@@ -132,21 +132,21 @@ def _refuse(upload: WorkflowUpload, token: int, reason: str) -> None:
 @contextmanager
 def _opened(upload: WorkflowUpload) -> Iterator[CsvReader]:
     with storage.open_file(upload.file) as file:
-        yield open_csv(file, required=[URL_COLUMN])
+        limits = CsvLimits(max_bytes=settings.CSV_MAX_BYTES, max_rows=settings.CSV_MAX_ROWS)
+        yield open_csv(file, required=[URL_COLUMN], limits=limits)
 
 
 def _check(upload: WorkflowUpload, token: int) -> Findings:
     """Read the whole file once. Raises CsvRefused when no row of it may be used."""
     found = Findings()
     with _opened(upload) as reader:
-        found.columns = list(reader.columns)
+        found.columns, place = list(reader.columns), reader.columns.index(URL_COLUMN)
         for record in reader:
             found.rows += 1
             if isinstance(record, CsvProblem):
-                found.add(record.line, record.column, record.code, record.message)
-            elif row := _new_row(record):
-                if row.code:
-                    found.add(row.line, URL_COLUMN, row.code, row.message)
+                found.add(record)
+            elif (row := _new_row(record, place)).code:
+                found.add(CsvProblem(row.line, URL_COLUMN, row.code, f"Line {row.line}: {row.message}"))
             if found.rows % (4 * BATCH) == 0:
                 _save(upload, token, rows_total=found.rows, lease_until=Now() + settings.LEASE_TIME)
     return found
@@ -162,27 +162,26 @@ def _as_fields(found: Findings) -> dict[str, Any]:
     }
 
 
-def _new_row(record: CsvRow) -> NewRow:
-    url = record.values[URL_COLUMN].strip()
-    cells = list(record.values.values())
+def _new_row(record: CsvRow, place: int) -> NewRow:
+    """The row of a line; `place` is where its image address stands."""
+    url = record.values[place].strip()
     try:
         check_url(url)
     except FetchError as error:
-        return NewRow(record.line, url, cells, str(error.code), str(error.message))
-    return NewRow(record.line, url, cells, "", "")
+        return NewRow(record.line, url, record.values, str(error.code), str(error.message))
+    return NewRow(record.line, url, record.values, "", "")
 
 
 def _add_rows(upload: WorkflowUpload, token: int, until: float) -> bool:
     """Add the rows behind `last_line`; return False when the time ran out before the end of the file."""
     batch: list[NewRow] = []
     with _opened(upload) as reader:
-        seen, start = 0, upload.last_line
+        seen, start, place = 0, upload.last_line, reader.columns.index(URL_COLUMN)
         for record in reader:
             seen += 1
-            if record.line <= start:
+            if isinstance(record, CsvProblem) or record.line <= start:
                 continue
-            if isinstance(record, CsvRow):
-                batch.append(_new_row(record))
+            batch.append(_new_row(record, place))
             if len(batch) >= BATCH:
                 _add_batch(upload, token, batch, last_line=record.line, rows_read=seen)
                 batch = []

@@ -51,6 +51,14 @@ def set_role(*, team: Team, user: User, role: Role, actor: User | None = None) -
 
 
 @transaction.atomic
+def remove_member(*, team: Team, user: User, actor: User | None = None) -> None:
+    """Take a person out of a team; what they did stays."""
+    removed, _ = Membership.objects.filter(team=team, user=user).delete()
+    if removed:
+        record(team=team, actor=actor, verb="member removed", obj=user)
+
+
+@transaction.atomic
 def switch_feature(
     *,
     team: Team,

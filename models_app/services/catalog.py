@@ -80,6 +80,12 @@ def users_of_model(*, model: CustomModel) -> list[str]:
     return names
 
 
+def deletion_refusal(*, model: CustomModel) -> str:
+    """Why the model cannot be deleted now, naming what uses it; empty when it can."""
+    users = users_of_model(model=model)
+    return f"“{model}” is used by {' and '.join(users)}. Delete that first, then the model." if users else ""
+
+
 def delete_model(*, model: CustomModel, actor: User | None) -> None:
     """Delete a model with its data, versions, evaluations and files.
 
@@ -87,10 +93,8 @@ def delete_model(*, model: CustomModel, actor: User | None) -> None:
     """
     with transaction.atomic():
         CustomModel.objects.select_for_update().get(pk=model.pk)
-        if users := users_of_model(model=model):
-            raise Refused(
-                f"“{model}” is used by {' and '.join(users)}. Delete that first, then the model.", code="in_use"
-            )
+        if reason := deletion_refusal(model=model):
+            raise Refused(reason, code="in_use")
         files = [
             *TrainingUpload.objects.filter(model=model).values_list("file", flat=True),
             *Evaluation.objects.filter(model=model).values_list("file", flat=True),

@@ -11,20 +11,20 @@ import json
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import F, Q, QuerySet
 from django.db.models.functions import Now
 
 from jobs_app.services import NewUnit, add_units
 from labeling_platform.accounts.models import User
 from labeling_platform.accounts.services import record
+from labeling_platform.lib.uploads import UploadState
 from models_app.classify import Scored, Unreadable, classify
-from workflows_app.models import Workflow, WorkflowRow
+from workflows_app.models import Workflow, WorkflowRow, WorkflowUpload
 from workflows_app.routing import decide
 from workflows_app.states import RowState, WorkflowState
 
@@ -32,6 +32,9 @@ log = logging.getLogger(__name__)
 MAX_ATTEMPTS = 5
 ALONE_AFTER = 2
 FIRST_DELAY, LONGEST_DELAY = 10.0, 300.0
+WRITE_EVERY, WRITE_ROWS = 1.0, 256
+ROUNDING = 1e-6
+ROWS_PER_HINT, MOST_HINTS = 200, 4
 POISON = "stops_the_worker"
 POISON_MESSAGE = "Working on this picture stopped the worker several times. Try another copy of the picture."
 BROKEN = Unreadable("prediction_failed", "The model could not answer because of a fault on our side.", True)
@@ -47,15 +50,15 @@ class Claim:
     token: int
     attempts: int
     image_url: str
+    suspect: bool = False
 
 
 @dataclass(frozen=True)
 class Hint:
-    """A workflow that has claimable rows, and how many workers should be told."""
+    """A workflow that has claimable rows: tells a worker to look there."""
 
     team_id: int
     workflow_id: int
-    count: int
 
 
 @dataclass
@@ -76,28 +79,29 @@ class _Finished:
 
 
 _FREE = (
-    "state = 'awaiting' AND (lease_until IS NULL OR lease_until < statement_timestamp())"
-    " AND (not_before IS NULL OR not_before <= statement_timestamp())"
+    "r.state = 'awaiting' AND (r.lease_until IS NULL OR r.lease_until < statement_timestamp())"
+    " AND (r.not_before IS NULL OR r.not_before <= statement_timestamp())"
 )
 # A lease that ran out is a worker that died or hung. A row that was there twice is claimed alone, so that a
 # picture that kills its worker cannot use up the attempts of its neighbours; after MAX_ATTEMPTS it is failed.
-_SUSPECT = f"lease_until IS NOT NULL AND attempts >= {ALONE_AFTER}"
+_SUSPECT = f"r.lease_until IS NOT NULL AND r.attempts >= {ALONE_AFTER}"
+_MINE = (
+    "r.workflow_id = %(workflow)s AND EXISTS (SELECT 1 FROM workflows_app_workflow"
+    " WHERE id = %(workflow)s AND team_id = %(team)s AND state = 'running')"
+)
 _CLAIM = f"""
-WITH running AS (
-    SELECT id FROM workflows_app_workflow WHERE id = %(workflow)s AND team_id = %(team)s AND state = 'running'
-), several AS (
-    SELECT r.id FROM workflows_app_workflowrow r JOIN running ON r.workflow_id = running.id
-    WHERE {_FREE.replace("state =", "r.state =")} AND NOT ({_SUSPECT})
-    ORDER BY r.id LIMIT %(limit)s FOR UPDATE OF r SKIP LOCKED
+WITH several AS (
+    SELECT r.id FROM workflows_app_workflowrow r WHERE {_MINE} AND {_FREE} AND NOT ({_SUSPECT})
+    ORDER BY r.id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ), alone AS (
-    SELECT r.id FROM workflows_app_workflowrow r JOIN running ON r.workflow_id = running.id
-    WHERE {_FREE.replace("state =", "r.state =")} AND {_SUSPECT} AND attempts < {MAX_ATTEMPTS}
-    ORDER BY r.id LIMIT CASE WHEN EXISTS (SELECT 1 FROM several) THEN 0 ELSE 1 END FOR UPDATE OF r SKIP LOCKED
+    SELECT r.id FROM workflows_app_workflowrow r
+    WHERE {_MINE} AND {_FREE} AND {_SUSPECT} AND r.attempts < {MAX_ATTEMPTS}
+    ORDER BY r.id LIMIT CASE WHEN EXISTS (SELECT 1 FROM several) THEN 0 ELSE 1 END FOR UPDATE SKIP LOCKED
 )
 UPDATE workflows_app_workflowrow AS r
 SET token = token + 1, attempts = attempts + 1, lease_until = statement_timestamp() + %(lease)s, not_before = NULL
 WHERE r.id IN (SELECT id FROM several UNION ALL SELECT id FROM alone)
-RETURNING r.id, r.token, r.attempts, r.image_url
+RETURNING r.id, r.token, r.attempts, r.image_url, r.id IN (SELECT id FROM alone)
 """
 _FINISH = """
 UPDATE workflows_app_workflowrow AS r
@@ -115,7 +119,7 @@ RETURNING r.id
 _HINTS = f"""
 SELECT w.team_id, w.id, (
     SELECT count(*) FROM (
-        SELECT 1 FROM workflows_app_workflowrow r WHERE r.workflow_id = w.id AND {_FREE.replace("state =", "r.state =")}
+        SELECT 1 FROM workflows_app_workflowrow r WHERE r.workflow_id = w.id AND {_FREE}
         LIMIT %(enough)s
     ) AS waiting
 )
@@ -139,27 +143,25 @@ def claim_rows(*, workflow: Workflow, limit: int) -> list[Claim]:
                 "lease": settings.LEASE_TIME,
             },
         )
-        claims = [Claim(pk, token, attempts, url) for pk, token, attempts, url in cursor.fetchall()]
+        claims = [Claim(*found) for found in cursor.fetchall()]
     return sorted(claims, key=lambda claim: claim.row_id)
 
 
 @transaction.atomic
 def finish_rows(*, workflow: Workflow, results: Sequence[tuple[Claim, Answer]]) -> set[int]:
-    """Write the answers of claimed rows; return the ids of the rows that moved.
+    """Write the answers of claimed rows; return the ids of the rows that moved or went back to wait.
 
     Confident rows are done; routed ones get their unit in the workflow's job, in this transaction; pictures
     that could not be read fail, or wait for another attempt when the reason may pass. A claim whose token is
     no longer the row's newest changes nothing and makes no unit. Finishing goes on in a workflow that was
-    turned off.
+    turned off, so that what is under way ends cleanly.
     """
     lines = {claim.row_id: _line(workflow, claim, answer) for claim, answer in results}
-    held = _lock(workflow, lines.values())
-    lines = {row_id: line for row_id, line in lines.items() if row_id in held}
-    routed = [row_id for row_id, line in lines.items() if line.state == RowState.ROUTED]
-    if routed:
-        units = _make_units(workflow, routed)
-        for row_id in routed:
-            lines[row_id].unit = units[row_id]
+    if any(line.state == RowState.ROUTED for line in lines.values()):
+        held = _lock(workflow, lines)
+        lines = {row_id: line for row_id, line in lines.items() if row_id in held}
+        for row_id, unit in _make_units(workflow, lines).items():
+            lines[row_id].unit = unit
     if not lines:
         return set()
     with connection.cursor() as cursor:
@@ -174,17 +176,200 @@ def finish_rows(*, workflow: Workflow, results: Sequence[tuple[Claim, Answer]]) 
         return {row_id for (row_id,) in cursor.fetchall()}
 
 
-def release_rows(*, workflow: Workflow, claims: Iterable[Claim]) -> None:
-    """Give claimed rows back unfinished, without counting the attempt: the worker was asked to stop."""
-    mine = Q()
-    for claim in claims:
-        mine |= Q(pk=claim.row_id, token=claim.token)
-    if mine:
-        rows = WorkflowRow.objects.filter(mine, workflow=workflow, state=RowState.AWAITING, attempts__gt=0)
-        rows.update(lease_until=None, attempts=models_F_attempts())
+def _line(workflow: Workflow, claim: Claim, answer: Answer) -> _Finished:
+    """What becomes of one claimed row."""
+    if isinstance(answer, Unreadable):
+        return _failure(claim, answer)
+    scores = [1.0 if 1 < score < 1 + ROUNDING else float(score) for score in answer.scores]
+    try:
+        if len(scores) != len(workflow.outcomes):
+            raise ValueError
+        decision = decide(scores, workflow.threshold, unlike=answer.unlike, route_unlike=workflow.route_unlike)
+    except ValueError:
+        return _failure(claim, Unreadable("bad_scores", "The model gave no usable confidences.", False))
+    route = decision.route and workflow.routes_to_people
+    return _Finished(
+        claim.row_id,
+        claim.token,
+        RowState.ROUTED if route else RowState.CONFIDENT,
+        reason=decision.reason if route else "",
+        scores=scores,
+        predicted=workflow.outcomes[decision.best],
+        confidence=float(decision.confidence),
+        unlike=answer.unlike,
+    )
+
+
+def _failure(claim: Claim, answer: Unreadable) -> _Finished:
+    again = answer.transient and claim.attempts < MAX_ATTEMPTS
+    return _Finished(
+        claim.row_id,
+        claim.token,
+        RowState.AWAITING if again else RowState.FAILED,
+        reason=answer.code[:40],
+        error_message=answer.message[:300],
+        delay=retry_delay(claim.attempts) if again else None,
+    )
 
 
 def retry_delay(attempts: int, *, jitter: Callable[[], float] = random.random) -> float:
-    """Seconds to wait after the attempt number `attempts` (from 1): doubling, at most LONGEST_DELAY, half of it random."""
+    """Seconds to wait after attempt number `attempts` (from 1): doubling up to LONGEST_DELAY, half of it random."""
     delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** (attempts - 1))
-    return delay * (0.5 + jitter() / 2)
+    return float(delay * (0.5 + jitter() / 2))
+
+
+def _lock(workflow: Workflow, lines: dict[int, _Finished]) -> set[int]:
+    """Lock the rows whose token is still ours; without the lock a unit could be made for a row we lost."""
+    rows = (
+        WorkflowRow.objects.filter(workflow=workflow, pk__in=lines, state=RowState.AWAITING)
+        .order_by("pk")
+        .select_for_update()
+        .values_list("pk", "token")
+    )
+    return {pk for pk, token in rows if lines[pk].token == token}
+
+
+def _make_units(workflow: Workflow, lines: dict[int, _Finished]) -> dict[int, int]:
+    """Make the units of the routed rows (or find them, when they are there) and return them by row id."""
+    routed = [row_id for row_id, line in lines.items() if line.state == RowState.ROUTED]
+    if not routed or workflow.job is None:
+        return {}
+    rows = WorkflowRow.objects.filter(pk__in=routed).values_list("pk", "image_url", "cells", "upload__columns")
+    items = [
+        NewUnit(key=f"workflow-row:{pk}", data=dict(zip(columns, cells, strict=True)), image_url=url)
+        for pk, url, cells, columns in rows
+    ]
+    units = add_units(job=workflow.job, items=items)
+    return {row_id: units[f"workflow-row:{row_id}"] for row_id in routed}
+
+
+def extend_leases(*, workflow: Workflow, claims: Iterable[Claim]) -> None:
+    """Keep claimed rows for another LEASE_TIME from now; those that were claimed by somebody else stay theirs."""
+    _still_mine(workflow, claims).update(lease_until=Now() + settings.LEASE_TIME)
+
+
+def release_rows(*, workflow: Workflow, claims: Iterable[Claim]) -> None:
+    """Give claimed rows back unfinished without counting the attempt: the worker was asked to stop."""
+    _still_mine(workflow, claims).update(lease_until=None, attempts=F("attempts") - 1)
+
+
+def _still_mine(workflow: Workflow, claims: Iterable[Claim]) -> QuerySet[WorkflowRow]:
+    """The rows of `claims` that nobody claimed since. (A token names one claim of one row.)"""
+    mine = Q(pk__in=[])
+    for claim in claims:
+        mine |= Q(pk=claim.row_id, token=claim.token)
+    return WorkflowRow.objects.filter(mine, workflow=workflow, state=RowState.AWAITING, lease_until__isnull=False)
+
+
+def predict_rows(*, workflow: Workflow, seconds: float = 5.0) -> bool:
+    """Claim, classify and finish waiting rows for about `seconds`; return whether there may be more to do."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        work = _Work(workflow, until)
+        work.answer(work.claims())
+        if work.alone is not None:
+            work.answer([work.alone])
+        elif work.dry:
+            return False
+    return True
+
+
+class _Work:
+    """One stretch of predicting: rows are claimed as the classifier asks for them, so that fetching never waits.
+
+    `pending` are the rows that have no answer yet. `dry`: nothing more could be claimed. `alone`: a row that
+    may have stopped two workers and must not be worked on beside others.
+    """
+
+    def __init__(self, workflow: Workflow, until: float) -> None:
+        self.workflow, self.until = workflow, until
+        self.pending: dict[int, Claim] = {}
+        self.dry = False
+        self.alone: Claim | None = None
+
+    def claims(self) -> Iterator[Claim]:
+        while time.monotonic() < self.until:
+            claims = claim_rows(workflow=self.workflow, limit=settings.PREDICT_CHUNK)
+            self.pending.update((claim.row_id, claim) for claim in claims)
+            if not claims or claims[0].suspect:
+                self.dry, self.alone = not claims, claims[0] if claims else None
+                return
+            yield from claims
+
+    def answer(self, claims: Iterable[Claim]) -> None:
+        """Answer the claims; write what is there every few seconds, and keep the leases of the rest."""
+        assert self.workflow.version is not None
+        answers: list[tuple[Claim, Answer]] = []
+        written = time.monotonic()
+        try:
+            items = ((claim, claim.image_url) for claim in claims)
+            for claim, answer in classify(version=self.workflow.version, items=items):
+                self.pending.pop(claim.row_id, None)
+                answers.append((claim, answer))
+                if time.monotonic() - written > WRITE_EVERY or len(answers) >= WRITE_ROWS:
+                    self._write(answers)
+                    answers, written = [], time.monotonic()
+        except Exception:
+            log.exception("workflow %s: the model failed with %s rows open", self.workflow.pk, len(self.pending))
+            answers += [(claim, BROKEN) for claim in self.pending.values()]
+            self.pending, self.alone = {}, None
+        except BaseException:
+            release_rows(workflow=self.workflow, claims=self.pending.values())
+            self._write(answers)
+            raise
+        self._write(answers)
+
+    def _write(self, answers: list[tuple[Claim, Answer]]) -> None:
+        finish_rows(workflow=self.workflow, results=answers)
+        extend_leases(workflow=self.workflow, claims=self.pending.values())
+
+
+@transaction.atomic
+def retry_failed(*, workflow: Workflow, actor: User | None) -> int:
+    """Let failed rows wait for a prediction again; return how many. Rows whose address is none stay failed.
+
+    Those never were with the model (`attempts` is 0): trying again cannot help them.
+    """
+    rows = WorkflowRow.objects.filter(workflow=workflow, attempts__gt=0)
+    moved = RowState.move(
+        rows, RowState.AWAITING, attempts=0, reason="", error_message="", not_before=None, predicted_at=None
+    )
+    if moved:
+        record(team=workflow.team, actor=actor, verb="failed rows retried", obj=workflow, rows=moved)
+    return moved
+
+
+def fail_poisoned() -> int:
+    """Fail the rows, of all teams in reach, whose claim ran out MAX_ATTEMPTS times; return how many.
+
+    Called by the sweeper outside of any team's scope.
+    """
+    rows = WorkflowRow.objects.filter(attempts__gte=MAX_ATTEMPTS, lease_until__lt=Now())
+    return RowState.move(
+        rows, RowState.FAILED, reason=POISON, error_message=POISON_MESSAGE, lease_until=None, predicted_at=Now()
+    )
+
+
+def find_hints() -> list[Hint]:
+    """Running workflows of all teams with claimable rows: one hint per 200 rows, at most four each.
+
+    In the order to send them: the first of each workflow, then the second of each, so that a small workflow
+    never stands behind all hints of a big one. Called by the sweeper outside of any team's scope.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_HINTS, {"enough": (MOST_HINTS - 1) * ROWS_PER_HINT})
+        found = [(team, workflow, 1 + waiting // ROWS_PER_HINT) for team, workflow, waiting in cursor if waiting]
+    return [
+        Hint(team, workflow)
+        for turn in range(MOST_HINTS)
+        for team, workflow, wanted in found
+        if wanted > turn
+    ]
+
+
+def find_unread() -> list[tuple[int, int]]:
+    """(team id, upload id) of uploads whose reading nobody has begun, or whose reader died."""
+    waiting = Q(state=UploadState.RECEIVED) | Q(state=UploadState.READING, lease_until__lt=Now())
+    waiting |= Q(state=UploadState.READING, lease_until=None)
+    uploads = WorkflowUpload.objects.filter(waiting, held=False).order_by("pk")
+    return list(uploads.values_list("team_id", "pk")[:100])

@@ -1,0 +1,263 @@
+"""Every CSV in or out passes here: strict reading with problems by line, safe writing.
+
+Rules and the behaviour of Python's csv module they answer to: reference/reliability.md C3 (measured).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import IO, Any, BinaryIO
+
+LINES_PER_RECORD = 50
+
+
+@dataclass(frozen=True)
+class CsvProblem:
+    """Something wrong with a file (line None) or with one of its lines, in words that say what to do."""
+
+    line: int | None
+    column: str | None
+    code: str
+    message: str
+
+    def as_json(self) -> dict[str, Any]:
+        return {"line": self.line, "column": self.column, "code": self.code, "message": self.message}
+
+
+class CsvRefused(Exception):  # noqa: N818 - it is an answer, not an error of ours
+    """The file as a whole cannot be used; `problem` says why."""
+
+    def __init__(self, problem: CsvProblem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+@dataclass(frozen=True)
+class CsvLimits:
+    """How much is taken: bytes of the file, data rows, columns, characters of one cell."""
+
+    max_bytes: int = 200_000_000
+    max_rows: int = 1_000_000
+    max_columns: int = 200
+    max_cell: int = 8192
+
+
+@dataclass(frozen=True)
+class CsvRow:
+    """One data row: the physical line it starts on (header = line 1) and its cells in column order."""
+
+    line: int
+    values: list[str]
+
+
+MAGIC = [
+    (b"PK\x03\x04", "an Excel workbook (XLSX) or another ZIP file"),
+    (b"\xd0\xcf\x11\xe0", "an old Excel workbook (XLS)"),
+    (b"%PDF", "a PDF"),
+    (b"\x89PNG", "a picture (PNG)"),
+    (b"\xff\xd8\xff", "a picture (JPEG)"),
+    (b"\x1f\x8b", "a gzip file"),
+]
+SAVE_AS = "Save it as “CSV UTF-8 (comma delimited)” and upload that."
+
+
+def refuse(code: str, message: str, *, line: int | None = None, column: str | None = None) -> CsvRefused:
+    return CsvRefused(CsvProblem(line, column, code, message))
+
+
+class CsvReader:
+    """Streams a CSV: `columns` first, then rows and problems in file order, in constant memory.
+
+    Iterating raises CsvRefused when something makes the rest unreadable (not UTF-8, too many rows).
+    """
+
+    def __init__(self, file: BinaryIO, *, required: Sequence[str], limits: CsvLimits) -> None:
+        self.limits = limits
+        self.blank_lines = 0
+        self._check_start(file)
+        self._bytes = file
+        text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="strict", newline="")
+        self._reader = csv.reader(text, strict=True)
+        self._text = text
+        self.columns = self._header(required)
+
+    def _check_start(self, file: BinaryIO) -> None:
+        size = file.seek(0, io.SEEK_END)
+        file.seek(0)
+        if size == 0:
+            raise refuse("empty", "The file is empty. It needs a header line and at least one row.")
+        if size > self.limits.max_bytes:
+            limit = self.limits.max_bytes // 1_000_000
+            raise refuse("too_large", f"The file is larger than {limit} MB. Split it and upload the parts one by one.")
+        start = file.read(4096)
+        file.seek(0)
+        for magic, name in MAGIC:
+            if start.startswith(magic):
+                raise refuse("not_csv", f"This is {name}, not a CSV. {SAVE_AS}")
+        if start.startswith((b"\xff\xfe", b"\xfe\xff")) or start[1:200:2].count(0) > 20:
+            raise refuse("utf16", f"The file is UTF-16, it must be UTF-8. {SAVE_AS}")
+
+    def _header(self, required: Sequence[str]) -> list[str]:
+        try:
+            header = next(self._reader, None)
+        except UnicodeDecodeError as error:
+            raise self._not_utf8(error) from error
+        except csv.Error as error:
+            raise refuse("header_unreadable", f"Line 1: the header cannot be read ({error}).", line=1) from error
+        while header is not None and not any(cell.strip() for cell in header):
+            header = next(self._reader, None)
+        if header is None:
+            raise refuse("empty", "The file has no header line.")
+        names = [cell.strip() for cell in header]
+        if any("\0" in name for name in names):
+            raise refuse("nul", "Line 1: the header contains a NUL byte. Export the file again as text.", line=1)
+        self._check_separator(names, required)
+        known = {name.lower(): name for name in required}
+        names = [known.get(name.lower(), name) for name in names]
+        missing = [name for name in required if name not in names]
+        if missing:
+            found = ", ".join(names[:10]) or "nothing"
+            wanted = " and ".join(missing)
+            raise refuse(
+                "missing_header",
+                f"Line 1: the column {wanted} is missing (found: {found}). The first line must name the columns.",
+                line=1,
+            )
+        if len(names) > self.limits.max_columns:
+            raise refuse(
+                "too_many_columns", f"Line 1: {len(names)} columns; at most {self.limits.max_columns} are possible.", line=1
+            )
+        seen: set[str] = set()
+        for place, name in enumerate(names, 1):
+            if not name:
+                raise refuse("empty_header", f"Line 1: column {place} has no name. Name it or remove it.", line=1)
+            if name in seen:
+                raise refuse(
+                    "duplicate_header", f"Line 1: the column {name} is there twice. Rename or remove one.", line=1
+                )
+            seen.add(name)
+        return names
+
+    def _check_separator(self, names: Sequence[str], required: Sequence[str]) -> None:
+        if len(names) != 1:
+            return
+        for separator, word in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+            parts = [part.strip().lower() for part in names[0].split(separator)]
+            if len(parts) > 1 and set(parts) & {name.lower() for name in required}:
+                raise refuse("separator", f"Line 1: the columns are separated by {word}; use commas.", line=1)
+
+    def _not_utf8(self, error: UnicodeDecodeError) -> CsvRefused:
+        """Says where; the reader decodes in blocks, so the place is found by a second look at the file."""
+        line, offset = 1, 0
+        with contextlib.suppress(ValueError, OSError):
+            self._text.detach()
+        self._bytes.seek(0)
+        for raw in iter(lambda: self._bytes.readline(65536), b""):
+            try:
+                raw.decode()
+            except UnicodeDecodeError as inner:
+                if inner.end < len(raw) or raw.endswith(b"\n") or len(raw) < 65536:
+                    return refuse(
+                        "not_utf8",
+                        f"Line {line}: the file is not UTF-8 (byte {offset + inner.start + 1}). {SAVE_AS}",
+                        line=line,
+                    )
+            offset += len(raw)
+            line += raw.endswith(b"\n")
+        return refuse("not_utf8", f"The file is not UTF-8. {SAVE_AS}")
+
+    def __iter__(self) -> Iterator[CsvRow | CsvProblem]:
+        reader, columns = self._reader, self.columns
+        width, max_cell, max_rows = len(columns), self.limits.max_cell, self.limits.max_rows
+        before = reader.line_num
+        rows = 0
+        old_limit = csv.field_size_limit(max(max_cell * 16, 131072))
+        try:
+            while True:
+                try:
+                    values = next(reader, None)
+                except UnicodeDecodeError as error:
+                    raise self._not_utf8(error) from error
+                except csv.Error as error:
+                    yield self._broken(before + 1, error)
+                    before = reader.line_num
+                    continue
+                if values is None:
+                    return
+                line, before = before + 1, reader.line_num
+                if not values or (len(values) == 1 and not values[0].strip()):
+                    self.blank_lines += 1
+                    continue
+                rows += 1
+                if rows > max_rows:
+                    raise refuse(
+                        "too_many_rows",
+                        f"The file has more than {max_rows:,} rows; at most {max_rows:,} are possible. Split it.",
+                        line=line,
+                    )
+                problem = self._check(line, before, values, width, max_cell)
+                yield problem or CsvRow(line, values)
+        finally:
+            csv.field_size_limit(old_limit)
+
+    def _broken(self, line: int, error: csv.Error) -> CsvProblem:
+        if "field larger" in str(error) or "unexpected end" in str(error):
+            return CsvProblem(
+                line, None, "open_quote", f"Line {line}: a quotation mark is opened and never closed. Close it."
+            )
+        return CsvProblem(line, None, "unreadable", f"Line {line}: cannot be read ({error}). Check the quotation marks.")
+
+    def _check(self, line: int, last: int, values: list[str], width: int, max_cell: int) -> CsvProblem | None:
+        if len(values) != width:
+            few = "few" if len(values) < width else "many"
+            return CsvProblem(
+                line, None, "ragged", f"Line {line}: too {few} cells ({len(values)}; the header has {width} columns)."
+            )
+        if last - line >= LINES_PER_RECORD:
+            return CsvProblem(
+                line, None, "open_quote", f"Line {line}: one row over {last - line + 1} lines; a quote is not closed."
+            )
+        for name, value in zip(self.columns, values, strict=True):
+            if "\0" in value:
+                return CsvProblem(line, name, "nul", f"Line {line}: {name} contains a NUL byte. Export it as text.")
+            if len(value) > max_cell:
+                return CsvProblem(
+                    line, name, "cell_too_long", f"Line {line}: {name} has {len(value):,} characters (limit {max_cell:,})."
+                )
+        return None
+
+
+def open_csv(file: BinaryIO, *, required: Sequence[str], limits: CsvLimits | None = None) -> CsvReader:
+    """Open a binary, seekable file as CSV with at least the `required` columns (matched without regard to case).
+
+    Raises CsvRefused when the file as a whole cannot be used.
+    """
+    return CsvReader(file, required=required, limits=limits or CsvLimits())
+
+
+FORMULA = re.compile(r"[ \u3000]*[=+\-@\t\r\n\0|%＝＋－＠]")
+NUMBER = re.compile(r"[+-]?[0-9][0-9.,]*(e[+-]?[0-9]+)?", re.IGNORECASE)
+
+
+def safe_cell(text: str) -> str:
+    """The text, with an apostrophe before it when a spreadsheet would run it as a formula (ASVS 5.0, 1.2.10)."""
+    return "'" + text if FORMULA.match(text) and not NUMBER.fullmatch(text) else text
+
+
+class CsvWriter:
+    """Writes RFC 4180 lines to a text file. `safe`: cells given as text pass safe_cell; numbers do not."""
+
+    def __init__(self, file: IO[str], columns: Sequence[str], *, safe: bool = True) -> None:
+        self._writer = csv.writer(file, lineterminator="\r\n")
+        self._safe = safe
+        self.writerow(columns)
+
+    def writerow(self, cells: Sequence[str | float | None]) -> None:
+        if self._safe:
+            cells = [safe_cell(cell) if isinstance(cell, str) else cell for cell in cells]
+        self._writer.writerow(["" if cell is None else cell for cell in cells])

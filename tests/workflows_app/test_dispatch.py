@@ -1,0 +1,268 @@
+"""Claiming and finishing rows: nothing twice, nothing lost."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from threading import Barrier, Thread
+
+import pytest
+from django.db import connection
+from django.db.models.functions import Now
+from django.utils import timezone
+from django_scopes import scopes_disabled
+
+from jobs_app.models import Unit
+from labeling_platform.accounts.tenancy import team_scope
+from models_app.classify import Unreadable
+from tests.workflows_app.conftest import OUTCOMES, csv_of, scored, upload_csv
+from workflows_app import services
+from workflows_app.models import WorkflowRow
+from workflows_app.routing import LOW_CONFIDENCE, UNLIKE
+from workflows_app.services.dispatch import MAX_ATTEMPTS, POISON, retry_delay
+from workflows_app.states import RowState
+
+SLOW = Unreadable("timeout", "The host did not answer in time.", True)
+MISSING = Unreadable("not_found", "There is no such picture (404).", False)
+
+
+def claim(workflow, limit=10):
+    return services.claim_rows(workflow=workflow, limit=limit)
+
+
+def finish(workflow, *results):
+    return services.finish_rows(workflow=workflow, results=list(results))
+
+
+def states(workflow):
+    return list(WorkflowRow.objects.filter(workflow=workflow).values_list("state", flat=True))
+
+
+def let_leases_expire(workflow):
+    WorkflowRow.objects.filter(workflow=workflow, lease_until__isnull=False).update(
+        lease_until=Now() - timedelta(seconds=1)
+    )
+
+
+def test_confident_rows_are_done_and_low_ones_become_units(running):
+    first, second, third = claim(running)
+    moved = finish(
+        running, (first, scored(boots=0.97)), (second, scored(boots=0.6)), (third, scored(boots=0.8))
+    )
+    assert moved == {first.row_id, second.row_id, third.row_id}
+    rows = {row.pk: row for row in WorkflowRow.objects.select_related("unit")}
+    assert [row.state for row in rows.values()] == [RowState.CONFIDENT, RowState.ROUTED, RowState.CONFIDENT]
+    low = rows[second.row_id]
+    assert (low.reason, low.predicted, low.confidence, low.scores) == (LOW_CONFIDENCE, "boots", 0.6, [0.6, 0.2, 0.2])
+    assert low.version_id == running.version_id
+    assert low.predicted_at is not None
+    assert low.lease_until is None
+    assert low.unit.job == running.job
+    assert low.unit.key == f"workflow-row:{low.pk}"
+    assert low.unit.data == {"image_url": "https://pictures.example/new-2.jpg", "sku": "SKU-2"}
+    assert low.unit.state == "judgable"
+    assert Unit.objects.count() == 1
+
+
+def test_model_only_never_routes(model_only):
+    finish(model_only, *[(c, scored(boots=0.4)) for c in claim(model_only)])
+    assert states(model_only) == [RowState.CONFIDENT] * 3
+    assert not Unit.objects.exists()
+
+
+def test_rows_unlike_the_training_data_go_to_people_when_switched_on(running):
+    first, second, _ = claim(running)
+    finish(running, (first, scored(boots=0.99, unlike=True)))
+    running.route_unlike = True
+    finish(running, (second, scored(boots=0.99, unlike=True)))
+    rows = list(WorkflowRow.objects.all()[:2])
+    assert [(row.state, row.reason, row.unlike) for row in rows] == [
+        (RowState.CONFIDENT, "", True),
+        (RowState.ROUTED, UNLIKE, True),
+    ]
+
+
+def test_a_claimed_row_is_not_claimed_again(running):
+    assert len(claim(running, 2)) == 2
+    assert len(claim(running)) == 1
+    assert claim(running) == []
+
+
+def test_an_expired_lease_goes_out_again_with_a_higher_token(running):
+    old = claim(running)
+    let_leases_expire(running)
+    new = claim(running)
+    assert [(c.row_id, c.token, c.attempts) for c in new] == [(c.row_id, c.token + 1, 2) for c in old]
+
+
+def test_a_stale_token_changes_nothing_and_makes_no_unit(running):
+    old = claim(running)
+    let_leases_expire(running)
+    claim(running)
+    assert finish(running, *[(c, scored(boots=0.6)) for c in old[:1]]) == set()
+    assert finish(running, *[(c, scored(boots=0.9)) for c in old[1:]]) == set()
+    assert states(running) == [RowState.AWAITING] * 3
+    assert not Unit.objects.exists()
+
+
+def test_a_late_worker_whose_row_nobody_took_may_finish(running):
+    old = claim(running)
+    let_leases_expire(running)
+    assert len(finish(running, *[(c, scored(boots=0.6)) for c in old])) == 3
+
+
+def test_finishing_twice_makes_one_unit(running):
+    first = claim(running)[0]
+    finish(running, (first, scored(boots=0.6)))
+    assert finish(running, (first, scored(boots=0.6))) == set()
+    assert Unit.objects.count() == 1
+
+
+def test_a_permanent_failure_fails_at_once(running):
+    first = claim(running)[0]
+    finish(running, (first, MISSING))
+    row = WorkflowRow.objects.get(pk=first.row_id)
+    assert (row.state, row.reason, row.error_message) == (RowState.FAILED, MISSING.code, MISSING.message)
+    assert row.scores is None
+    assert row.version is None
+
+
+def test_a_transient_failure_waits_and_in_the_end_fails_with_the_last_reason(running):
+    WorkflowRow.objects.filter(line__gt=2).delete()
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        (held,) = claim(running)
+        assert held.attempts == attempt
+        finish(running, (held, SLOW))
+        row = WorkflowRow.objects.get()
+        if attempt < MAX_ATTEMPTS:
+            assert row.state == RowState.AWAITING
+            assert row.not_before > timezone.now()
+            assert claim(running) == []
+            WorkflowRow.objects.update(not_before=Now() - timedelta(seconds=1))
+    assert (row.state, row.reason) == (RowState.FAILED, "timeout")
+
+
+def test_retry_delays_grow_and_are_bounded():
+    assert [retry_delay(n, jitter=lambda: 1.0) for n in range(1, 8)] == [10, 20, 40, 80, 160, 300, 300]
+    assert retry_delay(3, jitter=lambda: 0.0) == 20
+
+
+def test_unusable_scores_fail_the_row(running):
+    first, second, _ = claim(running)
+    answer = scored(boots=0.9)
+    answer.scores[1] = float("nan")
+    finish(running, (first, answer), (second, type(answer)([0.9], "boots", 0.9, None, False)))
+    assert states(running)[:2] == [RowState.FAILED, RowState.FAILED]
+    assert set(WorkflowRow.objects.filter(state="failed").values_list("reason", flat=True)) == {"bad_scores"}
+
+
+def test_a_suspect_row_is_claimed_alone_and_after_the_others(running):
+    for _ in range(2):
+        claim(running, 2)
+        let_leases_expire(running)
+    assert [c.attempts for c in claim(running)] == [1]
+    assert [c.attempts for c in claim(running)] == [3]
+    assert [c.attempts for c in claim(running)] == [3]
+    assert claim(running) == []
+
+
+def test_a_row_that_keeps_stopping_its_worker_is_failed(running):
+    claim(running, 1)
+    WorkflowRow.objects.filter(attempts=1).update(attempts=MAX_ATTEMPTS)
+    let_leases_expire(running)
+    assert len(claim(running)) == 2
+    assert services.fail_poisoned() == 1
+    assert WorkflowRow.objects.filter(state=RowState.FAILED, reason=POISON).count() == 1
+
+
+def test_released_rows_do_not_count_the_attempt(running):
+    services.release_rows(workflow=running, claims=claim(running))
+    assert [c.attempts for c in claim(running)] == [1, 1, 1]
+
+
+def test_leases_are_extended_only_by_their_holder(running):
+    old = claim(running)
+    let_leases_expire(running)
+    claim(running, 1)
+    services.extend_leases(workflow=running, claims=old)
+    assert claim(running) == []
+
+
+def test_a_workflow_that_is_turned_off_hands_out_nothing_but_lets_work_end(running, owner):
+    first, *rest = claim(running)
+    services.release_rows(workflow=running, claims=rest)
+    services.turn_off(workflow=running, actor=owner)
+    assert claim(running) == []
+    assert finish(running, (first, scored(boots=0.6))) == {first.row_id}
+    services.turn_on(workflow=running, actor=owner)
+    assert len(claim(running)) == 2
+
+
+def test_failed_rows_wait_again_when_asked(running, owner):
+    upload_csv(running, "image_url,sku\nnot an address,1\n", owner)
+    finish(running, *[(c, MISSING) for c in claim(running)])
+    assert services.retry_failed(workflow=running, actor=owner) == 3
+    assert services.retry_failed(workflow=running, actor=owner) == 0
+    assert states(running) == [RowState.AWAITING] * 3 + [RowState.FAILED]
+    assert [c.attempts for c in claim(running)] == [1, 1, 1]
+
+
+def test_hints_for_running_workflows_with_waiting_rows_take_turns(running, model_only, owner):
+    upload_csv(model_only, csv_of(450, first=10), owner)
+    team = running.team_id
+    with scopes_disabled():
+        hints = [(hint.team_id, hint.workflow_id) for hint in services.find_hints()]
+    assert hints == [(team, running.pk), (team, model_only.pk), (team, model_only.pk), (team, model_only.pk)]
+    claim(running)
+    services.turn_off(workflow=model_only, actor=owner)
+    with scopes_disabled():
+        assert services.find_hints() == []
+
+
+def test_predict_rows_answers_everything_that_waits(running):
+    assert services.predict_rows(workflow=running) is False
+    assert RowState.AWAITING not in states(running)
+    assert len(OUTCOMES) == 3
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_claimers_never_get_the_same_row(running, owner):
+    upload_csv(running, csv_of(400, first=10), owner)
+    barrier, got = Barrier(4), []
+
+    def worker():
+        try:
+            with team_scope(running.team):
+                barrier.wait()
+                while claims := services.claim_rows(workflow=running, limit=7):
+                    got.extend(c.row_id for c in claims)
+        finally:
+            connection.close()
+
+    threads = [Thread(target=worker) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(got) == len(set(got)) == 403
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_finishers_of_one_claim_make_one_unit(running):
+    held = claim(running)
+    barrier, moved = Barrier(2), []
+
+    def worker():
+        try:
+            with team_scope(running.team):
+                barrier.wait()
+                moved.append(len(finish(running, *[(c, scored(boots=0.6)) for c in held])))
+        finally:
+            connection.close()
+
+    threads = [Thread(target=worker) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(moved) == [0, 3]
+    assert Unit.objects.count() == 3

@@ -1,0 +1,64 @@
+"""What can be done with workflows: set up, data, launching, and the dispatch of rows."""
+
+from workflows_app.ingest import read_rows
+
+from .data import confirm_upload, discard_upload, receive_rows
+from .dispatch import (
+    Claim,
+    Hint,
+    claim_rows,
+    extend_leases,
+    fail_poisoned,
+    find_hints,
+    find_unread,
+    finish_rows,
+    predict_rows,
+    release_rows,
+    retry_failed,
+)
+from .launching import LaunchProblem, job_problems, launch, launch_problems, turn_off, turn_on, upload_problem
+from .setup import (
+    Automation,
+    JobChoice,
+    ModelChoice,
+    automation,
+    create_workflow,
+    delete_workflow,
+    edit_workflow,
+    job_choices,
+    model_choices,
+)
+
+__all__ = [
+    "Automation",
+    "Claim",
+    "Hint",
+    "JobChoice",
+    "LaunchProblem",
+    "ModelChoice",
+    "automation",
+    "claim_rows",
+    "confirm_upload",
+    "create_workflow",
+    "delete_workflow",
+    "discard_upload",
+    "edit_workflow",
+    "extend_leases",
+    "fail_poisoned",
+    "find_hints",
+    "find_unread",
+    "finish_rows",
+    "job_choices",
+    "job_problems",
+    "launch",
+    "launch_problems",
+    "model_choices",
+    "predict_rows",
+    "read_rows",
+    "receive_rows",
+    "release_rows",
+    "retry_failed",
+    "turn_off",
+    "turn_on",
+    "upload_problem",
+]

@@ -1,0 +1,59 @@
+"""The asynchronous story of workflows. Messages are hints: losing or doubling one changes nothing.
+
+read_rows -> predict -> predict -> ... ; the sweeper sends again what got lost.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from celery import shared_task
+from django.db import transaction
+from django_scopes import scopes_disabled
+
+from labeling_platform.accounts.tasks import TeamTask
+
+from . import services
+from .models import Workflow, WorkflowUpload
+from .states import WorkflowState
+
+log = logging.getLogger(__name__)
+SWEEP_SECONDS = 5
+
+
+@shared_task(base=TeamTask, name="workflows.read_rows")
+def read_rows(*, team_id: int, upload_id: int) -> None:
+    """Read an uploaded file into rows, then let the workflow's model see them."""
+    upload = WorkflowUpload.objects.select_related("workflow").filter(pk=upload_id).first()
+    if upload is None:
+        log.info("upload %s is gone", upload_id)
+        return
+    if services.read_rows(upload=upload):
+        read_rows.delay(team_id=team_id, upload_id=upload_id)
+    elif upload.workflow.state == WorkflowState.RUNNING:
+        predict.delay(team_id=team_id, workflow_id=upload.workflow_id)
+
+
+@shared_task(base=TeamTask, name="workflows.predict")
+def predict(*, team_id: int, workflow_id: int) -> None:
+    """Predict rows for a few seconds, then stand at the end of the queue again, so that teams take turns."""
+    workflow = Workflow.objects.select_related("version__model", "job", "team").filter(pk=workflow_id).first()
+    if workflow is None or workflow.state != WorkflowState.RUNNING:
+        return
+    if services.predict_rows(workflow=workflow):
+        predict.delay(team_id=team_id, workflow_id=workflow_id)
+
+
+@shared_task(name="workflows.sweep")
+def sweep() -> None:
+    """Send hints again for whatever waits and nobody works on; they expire before the next sweep."""
+    with scopes_disabled():
+        with transaction.atomic():
+            services.fail_poisoned()
+        hints, unread = services.find_hints(), services.find_unread()
+    for team_id, upload_id in unread:
+        read_rows.apply_async(kwargs={"team_id": team_id, "upload_id": upload_id}, expires=SWEEP_SECONDS)
+    for hint in hints:
+        predict.apply_async(
+            kwargs={"team_id": hint.team_id, "workflow_id": hint.workflow_id}, expires=SWEEP_SECONDS
+        )
