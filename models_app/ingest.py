@@ -88,6 +88,8 @@ def _read(upload: Any, add: Callable[[Any, CsvReader, Findings], None]) -> bool:
                 reader = open_csv(file, **_shape(fresh))
                 columns = list(reader.columns)
                 add(fresh, reader, found)
+                if not found.read:
+                    raise Refused("The file has a header line but no rows.", code="no_rows")
         except CsvRefused as refused:
             refusal = refused.problem.message
         except Refused as refused:
@@ -195,6 +197,6 @@ def _add_evaluation_rows(evaluation: Evaluation, reader: CsvReader, found: Findi
             "Upload a part of it, or put the model in a workflow.",
             code="too_many_rows",
         )
-    if not rows:
+    if found.read and not rows:
         raise Refused("No row of this file has a usable picture address; see the list of rows.", code="no_rows")
     found.good = len(EvaluationRow.objects.bulk_create(rows))

@@ -1,5 +1,13 @@
+"""Addresses of reports, below /t/<team>/reports/."""
+
 from django.urls import path
-from django.http import HttpResponse
+
+from . import views
 
 app_name = "reports"
-urlpatterns = [path("", lambda request, team_slug: HttpResponse("later"), name="list")]
+urlpatterns = [
+    path("", views.report_list, name="list"),
+    path("workflow/<int:workflow_pk>/", views.workflow_reports, name="workflow"),
+    path("workflow/<int:workflow_pk>/request/", views.request_report, name="request"),
+    path("<int:pk>/download/", views.download, name="download"),
+]

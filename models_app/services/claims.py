@@ -14,13 +14,14 @@ from django.db.models import F
 from django.db.models.functions import Coalesce, Now
 from django_scopes import scope
 
+from ..backends.base import Canceled
 from ..models import ModelVersion
 from ..states import VersionState
 
 WRITE_EVERY = 0.5  # seconds between progress writes
 
 
-class Lost(Exception):
+class Lost(Canceled):
     """The training is no longer ours: canceled, or taken by another worker. Stop without a word."""
 
 

@@ -52,6 +52,11 @@ class PictureServer:
     def at(self, shape: str, number: int) -> str:
         return f"{self.url}/{shape}-{number:04d}.jpg"
 
+    def training_csv(self, per_class: int, *, first: int = 0, shapes: tuple[str, ...] = tuple(SHAPES)) -> str:
+        """A CSV with pictures first, first + 1, ... of every class."""
+        lines = [f"{self.at(shape, first + n)},{shape}" for n in range(per_class) for shape in shapes]
+        return "image_url,label\n" + "\n".join(lines) + "\n"
+
 
 @pytest.fixture(scope="session")
 def _server() -> Iterator[PictureServer]:
@@ -105,13 +110,14 @@ def _classifier(settings, tmp_path_factory: pytest.TempPathFactory) -> None:
     settings.CLASSIFIER_CACHE_DIR = tmp_path_factory.getbasetemp().parent / "classifier"
 
 
-def csv_file(text: str | bytes, name: str = "training.csv") -> SimpleUploadedFile:
+def _csv_file(text: str | bytes, name: str = "training.csv") -> SimpleUploadedFile:
     return SimpleUploadedFile(name, text.encode() if isinstance(text, str) else text, content_type="text/csv")
 
 
-def training_csv(server: PictureServer, per_class: int, *, first: int = 0, shapes: tuple[str, ...] = tuple(SHAPES)) -> str:
-    lines = [f"{server.at(shape, first + n)},{shape}" for n in range(per_class) for shape in shapes]
-    return "image_url,label\n" + "\n".join(lines) + "\n"
+@pytest.fixture
+def csv_file() -> Callable[..., SimpleUploadedFile]:
+    """A CSV as a browser would upload it."""
+    return _csv_file
 
 
 @pytest.fixture
@@ -124,7 +130,7 @@ def add_data(owner: User) -> Callable[[CustomModel, str | bytes], TrainingUpload
     """Upload a CSV of training data and read it."""
 
     def add(model: CustomModel, text: str | bytes) -> TrainingUpload:
-        upload = services.receive_training(model=model, file=csv_file(text), actor=owner)
+        upload = services.receive_training(model=model, file=_csv_file(text), actor=owner)
         ingest.read_training(upload=upload)
         upload.refresh_from_db()
         return upload
@@ -135,7 +141,7 @@ def add_data(owner: User) -> Callable[[CustomModel, str | bytes], TrainingUpload
 @pytest.fixture
 def trained(model: CustomModel, pictures: PictureServer, add_data, owner: User) -> ModelVersion:
     """The model's first version, trained on 3 classes of 15 pictures."""
-    add_data(model, training_csv(pictures, 15))
+    add_data(model, pictures.training_csv(15))
     version = services.start_training(model=model, actor=owner)
     assert services.run_training(version=version)
     version.refresh_from_db()

@@ -27,6 +27,7 @@ from .setup import (
     edit_workflow,
     job_choices,
     model_choices,
+    unlike_limit,
 )
 
 __all__ = [
@@ -60,5 +61,6 @@ __all__ = [
     "retry_failed",
     "turn_off",
     "turn_on",
+    "unlike_limit",
     "upload_problem",
 ]

@@ -214,7 +214,7 @@ def automation(*, version: ModelVersion, threshold: Decimal, route_unlike: bool 
     None when the version has no held-out pictures. Raises ValueError for a threshold outside (0.5, 1].
     """
     check_threshold(threshold)
-    limit = version.details.get("unlike_above")
+    limit = unlike_limit(version=version)
     held_out = HoldoutPrediction.objects.filter(version=version).values_list("scores", "distance", "predicted", "label")
     total = automated = correct = 0
     for scores, distance, predicted, label in held_out:
@@ -224,3 +224,9 @@ def automation(*, version: ModelVersion, threshold: Decimal, route_unlike: bool 
             automated += 1
             correct += predicted == label
     return Automation(total, automated, correct) if total else None
+
+
+def unlike_limit(*, version: ModelVersion) -> float | None:
+    """The distance above which a picture is unlike the training data; None when the version knows no distances."""
+    limit = version.details.get("unlike_above")
+    return None if limit is None else float(limit)

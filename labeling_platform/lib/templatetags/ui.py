@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django import template
+from django.conf import settings
 from django.template.loader import render_to_string
 from django.templatetags.static import static
 from django.utils.formats import number_format
@@ -121,6 +122,12 @@ def bytes_filter(value: Any) -> str:
             break
         size /= 1000
     return f"{size:.0f} {unit}" if unit == "bytes" or size >= 100 else f"{size:.3g} {unit}"
+
+
+@register.simple_tag
+def signup_open() -> bool:
+    """Whether anybody may make an account."""
+    return bool(getattr(settings, "SIGNUP_OPEN", False))
 
 
 @register.simple_tag

@@ -1,0 +1,27 @@
+"""The pluggable classifier backends, found by name and made once per process and set of options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib import import_module
+from typing import Any
+
+from .base import ArtifactStore, ClassifierBackend
+
+KINDS = {"local": "models_app.backends.local.LocalBackend"}
+
+
+def get_backend(kind: str, *, artifacts: ArtifactStore, options: Mapping[str, Any]) -> ClassifierBackend:
+    """The backend called `kind`. Loaded when first asked for, so that a web process pays nothing for it.
+
+    Raises KeyError for a kind that does not exist.
+    """
+    return _make(kind, artifacts, tuple(sorted(options.items())))
+
+
+@lru_cache(maxsize=8)
+def _make(kind: str, artifacts: ArtifactStore, options: tuple[tuple[str, Any], ...]) -> ClassifierBackend:
+    module, _, name = KINDS[kind].rpartition(".")
+    backend: ClassifierBackend = getattr(import_module(module), name)(artifacts=artifacts, **dict(options))
+    return backend

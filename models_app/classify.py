@@ -1,0 +1,184 @@
+"""Pictures in, answers out: the one place where a version predicts.
+
+Threads fetch and decode ahead; the caller's thread computes features in batches and predicts. What a backend
+computes of a picture is kept by content, so a team never pays twice for the same picture.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+from django.conf import settings
+from django_scopes import get_scope
+
+from labeling_platform.accounts.models import Team
+from labeling_platform.lib import storage
+from labeling_platform.lib.images import FetchError, FetchPolicy, fetch_image, policy_from_settings
+
+from .backends import get_backend
+from .backends.base import BadImage, ClassifierBackend, ItemResult, Permanent
+from .models import ModelVersion, PictureFeatures
+from .pipeline import in_batches, load_ahead
+
+Key = TypeVar("Key")
+BATCH = 16
+_decoding = threading.BoundedSemaphore(4)  # a PNG of 40 million pixels takes 160 MB while it is decoded
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A version's answer for one picture. `scores` follow the version's outcomes; `confidence` is the highest.
+
+    `distance` says how far the picture is from the training data, None when the backend cannot tell;
+    `unlike` that it is farther than the cut that the training set.
+    """
+
+    scores: list[float]
+    predicted: str
+    confidence: float
+    distance: float | None
+    unlike: bool
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """Why a picture has no answer. `transient`: trying again later may help."""
+
+    code: str
+    message: str
+    transient: bool = False
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A fetched picture: SHA-256 of its bytes in hex, and what the backend's `prepare` made of them."""
+
+    content_hash: str
+    prepared: Any
+
+
+class TeamArtifacts:
+    """Model files in the storage, under the team whose scope is open."""
+
+    def save(self, hint: str, data: bytes) -> str:
+        return storage.save_bytes(data, team_id=get_scope()["team"].pk, area="models", suffix=".model")
+
+    def load(self, ref: str) -> bytes:
+        return storage.read_bytes(ref)
+
+    def delete(self, ref: str) -> None:
+        storage.delete_file(ref)
+
+
+_artifacts = TeamArtifacts()
+
+
+def open_backend(kind: str, *, embedder: str = "") -> ClassifierBackend:
+    """The backend called `kind`, made once per process; `embedder` other than the setting's for older versions."""
+    options = {
+        "embedder": embedder or settings.EMBEDDER,
+        "cache_dir": settings.CLASSIFIER_CACHE_DIR,
+        "threads": settings.CLASSIFIER_THREADS,
+    }
+    return get_backend(kind, artifacts=_artifacts, options=options)
+
+
+def classify(
+    *, version: ModelVersion, items: Iterable[tuple[Key, str]], policy: FetchPolicy | None = None
+) -> Iterator[tuple[Key, Scored | Unreadable]]:
+    """Predict the pictures at the addresses in `items`, (key, URL) pairs; yields (key, answer) in any order.
+
+    Needs the team's scope to be open. A picture that cannot be had is its own answer; whatever else fails raises.
+    """
+    backend = backend_of(version)
+    loaded = load_pictures(items, backend, policy=policy)
+    for batch in in_batches(loaded, BATCH):
+        had: list[tuple[Key, Picture]] = []
+        for key, picture in batch:
+            if isinstance(picture, Unreadable):
+                yield key, picture
+            else:
+                had.append((key, picture))
+        if not had:
+            continue
+        features = features_of(version.team, backend, [picture for _, picture in had], version.feature_version)
+        results = backend.predict(version.ref, [features[picture.content_hash] for _, picture in had])
+        for (key, _), result in zip(had, results, strict=True):
+            yield key, as_answer(result, version.outcomes)
+
+
+def backend_of(version: ModelVersion) -> ClassifierBackend:
+    """The backend that makes features as the version knows them. Raises Permanent when there is none any more."""
+    backend = open_backend(version.backend, embedder=version.details.get("embedder", ""))
+    if backend.feature_version != version.feature_version:
+        raise Permanent(
+            "This version was trained with an image network that is not in use any more. Train the model again.",
+            code="features_changed",
+        )
+    return backend
+
+
+def as_answer(result: ItemResult, outcomes: Sequence[str]) -> Scored | Unreadable:
+    """A backend's result as scores in the order of `outcomes`. On a tie the earlier outcome wins."""
+    if result.error is not None or result.scores is None:
+        error = result.error
+        if error is None:
+            return Unreadable("no_answer", "The model gave no answer for this picture.", transient=True)
+        return Unreadable(error.code, error.message, transient=error.retryable)
+    scores = [float(result.scores[outcome]) for outcome in outcomes]
+    confidence = max(scores)
+    return Scored(scores, outcomes[scores.index(confidence)], confidence, result.distance, result.unlike)
+
+
+def load_pictures(
+    items: Iterable[tuple[Key, str]],
+    backend: ClassifierBackend,
+    *,
+    policy: FetchPolicy | None = None,
+    tick: Callable[[], None] = lambda: None,
+) -> Iterator[tuple[Key, Picture | Unreadable]]:
+    """Fetch and decode the pictures in threads; (key, picture or reason) as they come. `tick` as in load_ahead."""
+    load = partial(_load, backend, policy or policy_from_settings())
+    return load_ahead(items, load, threads=settings.IMAGE_FETCH_THREADS, tick=tick)
+
+
+def _load(backend: ClassifierBackend, policy: FetchPolicy, url: str) -> Picture | Unreadable:
+    try:
+        fetched = fetch_image(url, policy)
+        with _decoding:
+            return Picture(fetched.content_hash, backend.prepare(fetched.data))
+    except FetchError as error:
+        return Unreadable(error.code, error.message, transient=error.transient)
+    except BadImage as error:
+        return Unreadable(error.code, error.message)
+
+
+def features_of(
+    team: Team, backend: ClassifierBackend, pictures: Sequence[Picture], feature_version: str
+) -> dict[str, bytes]:
+    """Features by content hash: those kept are read in one query, the others computed in one batch and kept."""
+    wanted = {picture.content_hash: picture for picture in pictures}
+    found = stored_features(team, feature_version, wanted)
+    missing = [picture for content_hash, picture in wanted.items() if content_hash not in found]
+    if missing:
+        computed = backend.features([picture.prepared for picture in missing])
+        fresh = {picture.content_hash: data for picture, data in zip(missing, computed, strict=True)}
+        PictureFeatures.objects.bulk_create(
+            [
+                PictureFeatures(team=team, version=feature_version, content_hash=content_hash, data=data)
+                for content_hash, data in fresh.items()
+            ],
+            ignore_conflicts=True,
+        )
+        found |= fresh
+    return found
+
+
+def stored_features(team: Team, feature_version: str, hashes: Iterable[str]) -> dict[str, bytes]:
+    """The features that are kept of these contents, by content hash."""
+    rows = PictureFeatures.objects.filter(team=team, version=feature_version, content_hash__in=list(hashes))
+    return {content_hash: bytes(data) for content_hash, data in rows.values_list("content_hash", "data")}

@@ -1,0 +1,218 @@
+"""One training from claim to version in service: read the pictures, fit, measure, switch over."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models.functions import Now
+
+from labeling_platform.accounts.services import record
+
+from .. import metrics
+from ..backends.base import BackendError, ClassifierBackend, Example, TrainingSpec, TrainingState
+from ..classify import Picture, Scored, Unreadable, as_answer, features_of, load_pictures, open_backend, stored_features
+from ..labels import NEGATIVE
+from ..models import CustomModel, HoldoutPrediction, ModelVersion, PictureFeatures, TrainingImage
+from ..pipeline import in_batches
+from ..querysets import usable
+from ..states import VersionState
+from .claims import Claim, Lost, claim
+from .training import SEED, fail_training
+
+BATCH, QUERY_BATCH, PREDICT_BATCH = 16, 1000, 256
+PAUSES = (2.0, 6.0)  # seconds before the second and the third try of pictures that failed for a passing reason
+
+
+class CannotTrain(Exception):  # noqa: N818 - it is an answer, not an error of ours
+    """The training ends here, for a reason in words that a person can act on."""
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A picture that can be used: its row, and the features the backend keeps of it."""
+
+    image: TrainingImage
+    features: bytes
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the trained version said of a held-out picture."""
+
+    image: TrainingImage
+    answer: Scored
+
+
+def run_training(*, version: ModelVersion) -> bool:
+    """Train a queued version to its end: ready and in service, or failed with a reason.
+
+    Returns False when it was not queued any more, or was canceled or taken over meanwhile; then nothing is changed.
+    Whatever else raises leaves the lease to run out, and the sweep tries again.
+    """
+    held = claim(version)
+    if held is None:
+        return False
+    try:
+        _train(held)
+    except Lost:
+        return False
+    except CannotTrain as reason:
+        fail_training(version=held.version, reason=str(reason), token=held.version.token)
+    except BackendError as error:
+        if error.retryable:
+            raise
+        fail_training(version=held.version, reason=error.message, token=held.version.token)
+    return True
+
+
+def _train(held: Claim) -> None:
+    version = held.version
+    backend = open_backend(version.backend)
+    held.write(feature_version=backend.feature_version)
+    _read_pictures(held, backend)
+    ready = _load_ready(held, backend)
+    _check_enough(backend, ready)
+    held.write(stage="fitting", done=0, total=0)
+    with held.kept_alive():
+        _decide_holdout(backend, ready)
+        outcomes = order_outcomes({item.image.label for item in ready})
+        state = _fit(held, backend, ready, outcomes)
+        held.write(stage="measuring", done=0, total=sum(1 for item in ready if item.image.holdout))
+        measured = _measure(held, backend, state.ref, ready, outcomes)
+    try:
+        _finish(held, backend, state, ready, measured, outcomes)
+    except Lost:
+        backend.delete(state.ref)
+        raise
+
+
+def order_outcomes(labels: Iterable[str]) -> list[str]:
+    """The classes in alphabetical order, `negative_examples` last."""
+    return sorted(labels, key=lambda label: (label == NEGATIVE, label))
+
+
+# --- pictures -----------------------------------------------------------------------------------------
+
+
+def _images_of(version: ModelVersion) -> Any:
+    return TrainingImage.objects.filter(model=version.model, pk__lte=version.last_image_id).order_by("pk")
+
+
+def _read_pictures(held: Claim, backend: ClassifierBackend) -> None:
+    """Fetch every picture whose features are not kept yet; note on the others why they cannot be had."""
+    progress = _Reading(held, backend)
+    images = list(_images_of(held.version))
+    waiting = [image for image in images if not (image.content_hash and not image.error_code)]
+    known = [image for image in images if image.content_hash and not image.error_code]
+    for some in in_batches(known, QUERY_BATCH):
+        kept = _kept_hashes(held.version, backend, [image.content_hash for image in some])
+        progress.skip(sum(1 for image in some if image.content_hash in kept))
+        waiting += [image for image in some if image.content_hash not in kept]
+    progress.total = len(images)
+    for pause in (0.0, *PAUSES):
+        if not waiting:
+            break
+        _wait(pause, progress.tick)
+        waiting = progress.read(waiting)
+    progress.give_up(waiting)
+
+
+def _kept_hashes(version: ModelVersion, backend: ClassifierBackend, hashes: Sequence[str]) -> set[str]:
+    rows = PictureFeatures.objects.filter(team=version.team, version=backend.feature_version, content_hash__in=hashes)
+    return set(rows.values_list("content_hash", flat=True))
+
+
+def _wait(seconds: float, tick: Callable[[], None]) -> None:
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        time.sleep(min(left, 0.5))
+        tick()
+
+
+class _Reading:
+    """The fetching stage: how far it is, and what it writes of each picture."""
+
+    def __init__(self, held: Claim, backend: ClassifierBackend) -> None:
+        self.held, self.backend = held, backend
+        self.total = self.fetched = self.embedded = self.failed = 0
+
+    def skip(self, count: int) -> None:
+        """Pictures whose features are kept already."""
+        self.fetched += count
+        self.embedded += count
+
+    def tick(self) -> None:
+        self.held.tick(**self._fields())
+
+    def _fields(self) -> dict[str, Any]:
+        return {
+            "stage": "fetching",
+            "done": self.embedded + self.failed,
+            "total": self.total,
+            "images_failed": self.failed,
+            "details": {"fetched": self.fetched + self.failed, "embedded": self.embedded},
+        }
+
+    def read(self, images: list[TrainingImage]) -> list[TrainingImage]:
+        """One try at each picture; returns those that failed for a passing reason."""
+        again: list[TrainingImage] = []
+        by_id = {image.pk: image for image in images}
+        loaded = load_pictures([(image.pk, image.image_url) for image in images], self.backend, tick=self.tick)
+        for batch in in_batches(self._counted(loaded), BATCH):
+            self._embed([(by_id[pk], picture) for pk, picture in batch if isinstance(picture, Picture)])
+            for pk, picture in batch:
+                if isinstance(picture, Unreadable):
+                    image = by_id[pk]
+                    image.error_code, image.error_message = picture.code, picture.message[:300]
+                    again += [image] if picture.transient else []
+                    self.failed += not picture.transient
+            TrainingImage.objects.bulk_update(
+                [by_id[pk] for pk, _ in batch], ["content_hash", "error_code", "error_message"]
+            )
+            self.tick()
+        return again
+
+    def _counted(self, loaded: Iterable[tuple[int, Picture | Unreadable]]) -> Iterable[tuple[int, Picture | Unreadable]]:
+        for pk, picture in loaded:
+            self.fetched += isinstance(picture, Picture)
+            yield pk, picture
+
+    def _embed(self, had: list[tuple[TrainingImage, Picture]]) -> None:
+        if not had:
+            return
+        features_of(self.held.version.team, self.backend, [picture for _, picture in had], self.backend.feature_version)
+        for image, picture in had:
+            image.content_hash, image.error_code, image.error_message = picture.content_hash, "", ""
+        self.embedded += len(had)
+
+    def give_up(self, images: list[TrainingImage]) -> None:
+        """What still fails after the last try is left out; the reason stands on the picture already."""
+        self.failed += len(images)
+        self.held.write(**self._fields())
+
+
+def _load_ready(held: Claim, backend: ClassifierBackend) -> list[Ready]:
+    ready: list[Ready] = []
+    for some in in_batches(list(usable(_images_of(held.version))), QUERY_BATCH):
+        kept = stored_features(held.version.team, backend.feature_version, {image.content_hash for image in some})
+        ready += [Ready(image, kept[image.content_hash]) for image in some if image.content_hash in kept]
+        held.tick()
+    return ready
+
+
+def _check_enough(backend: ClassifierBackend, ready: list[Ready]) -> None:
+    counts = Counter(item.image.label for item in ready)
+    errors = [problem.message for problem in backend.validate(counts) if problem.level == "error"]
+    if errors:
+        raise CannotTrain(
+            "Too few pictures could be had. " + " ".join(errors) + " See which pictures failed and why on the Pictures tab."
+        )
+
+
+# --- fit and measure ----------------------------------------------------------------------------------

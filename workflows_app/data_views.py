@@ -1,0 +1,177 @@
+"""Pages of a workflow's data: uploads and rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import FileResponse, Http404, HttpResponse
+from django.shortcuts import get_object_or_404, redirect
+from django.views.decorators.http import require_POST, require_safe
+
+from labeling_platform.accounts.tenancy import TeamRequest
+from labeling_platform.lib import htmx
+from labeling_platform.lib.errors import Refused
+from labeling_platform.lib.forms import CsvFileForm
+from labeling_platform.lib.storage import open_file
+
+from . import services, tasks
+from .forms import RowFilterForm
+from .models import Workflow, WorkflowRow, WorkflowUpload
+from .presenting import page_context, row_views
+from .querysets import Rows, in_status, with_status
+from .views import get_workflow, may_edit, may_view, to_workflow
+
+ROWS_PER_PAGE = 50
+
+
+@require_safe
+@may_view
+def data(request: TeamRequest, pk: int) -> HttpResponse:
+    """The Data tab: upload, and what became of the uploads."""
+    return data_page(request, get_workflow(request, pk), CsvFileForm())
+
+
+def data_page(request: TeamRequest, workflow: Workflow, form: CsvFileForm, status: int = 200) -> HttpResponse:
+    """The Data tab, or for htmx its list of uploads."""
+    uploads = list(WorkflowUpload.objects.filter(workflow=workflow).select_related("created_by", "duplicate_of")[:50])
+    context = {
+        **page_context(request, workflow, "data"),
+        "form": form,
+        "uploads": uploads,
+        "reading": any(not upload.is_final and not upload.held for upload in uploads),
+        "upload_problem": services.upload_problem(workflow=workflow),
+        "has_rows": any(upload.rows_ok for upload in uploads),
+    }
+    return htmx.render(request, "workflows/data.html", context, partial="uploads", status=status)
+
+
+@require_POST
+@may_edit
+def upload(request: TeamRequest, pk: int) -> HttpResponse:
+    """Take in a CSV of unlabelled data; it is read in the background."""
+    workflow = get_workflow(request, pk)
+    form = CsvFileForm(request.POST, request.FILES)
+    if form.is_valid():
+        try:
+            received = services.receive_rows(workflow=workflow, file=form.cleaned_data["file"], actor=request.user)
+        except Refused as refused:
+            form.add_error("file", refused.message)
+        else:
+            if received.held:
+                messages.warning(request, "This workflow has seen this file before. Decide below what to do with it.")
+            else:
+                tasks.read_rows.delay_on_commit(team_id=request.team.pk, upload_id=received.pk)
+            return to_workflow(request, workflow, "data")
+    return data_page(request, workflow, form, status=422)
+
+
+def get_upload(request: TeamRequest, pk: int, upload_pk: int) -> WorkflowUpload:
+    """The upload of the team's workflow, or 404."""
+    found = WorkflowUpload.objects.select_related("workflow", "created_by", "team")
+    return get_object_or_404(found, pk=upload_pk, workflow_id=pk, team=request.team)
+
+
+@require_POST
+@may_edit
+def upload_confirm(request: TeamRequest, pk: int, upload_pk: int) -> HttpResponse:
+    """Read a file although the workflow has seen it before."""
+    held = get_upload(request, pk, upload_pk)
+    services.confirm_upload(upload=held, actor=request.user)
+    tasks.read_rows.delay_on_commit(team_id=request.team.pk, upload_id=held.pk)
+    return redirect("workflows:data", team_slug=request.team.slug, pk=pk)
+
+
+@require_POST
+@may_edit
+def upload_discard(request: TeamRequest, pk: int, upload_pk: int) -> HttpResponse:
+    """Throw a repeated file away."""
+    try:
+        services.discard_upload(upload=get_upload(request, pk, upload_pk), actor=request.user)
+        messages.success(request, "The repeated file was thrown away.")
+    except Refused as refused:
+        messages.info(request, refused.message)
+    return redirect("workflows:data", team_slug=request.team.slug, pk=pk)
+
+
+@require_safe
+@may_view
+def upload_detail(request: TeamRequest, pk: int, upload_pk: int) -> HttpResponse:
+    """One upload: its progress, and its problems by line."""
+    found = get_upload(request, pk, upload_pk)
+    context = {**page_context(request, get_workflow(request, pk), "data"), "upload": found}
+    return htmx.render(request, "workflows/upload_detail.html", context, partial="live")
+
+
+@require_safe
+@may_edit
+def upload_file(request: TeamRequest, pk: int, upload_pk: int) -> FileResponse:
+    """The file as it was uploaded."""
+    found = get_upload(request, pk, upload_pk)
+    try:
+        file = open_file(found.file)
+    except FileNotFoundError as error:
+        raise Http404 from error
+    return FileResponse(
+        file,
+        as_attachment=True,
+        filename=found.original_name,
+        content_type="text/csv; charset=utf-8",
+        headers={"X-Content-Type-Options": "nosniff"},
+    )
+
+
+@require_safe
+@may_view
+def rows(request: TeamRequest, pk: int) -> HttpResponse:
+    """The rows, filtered, page by page by key."""
+    workflow = get_workflow(request, pk)
+    form = RowFilterForm(request.GET or None, outcomes=workflow.outcomes)
+    found = WorkflowRow.objects.filter(workflow=workflow).select_related("upload")
+    chosen = form.cleaned_data if form.is_valid() else {}
+    if chosen.get("status"):
+        found = in_status(found, chosen["status"])
+    if chosen.get("label"):
+        found = found.filter(predicted=chosen["label"])
+    context = {
+        **page_context(request, workflow, "rows"),
+        "form": form,
+        "filtered": any(chosen.values()),
+        **_page_by_key(request, with_status(found)),
+    }
+    context["rows"] = row_views(request, workflow, context["rows"])
+    return htmx.render(request, "workflows/rows.html", context, partial="rows")
+
+
+def _page_by_key(request: TeamRequest, found: Rows) -> dict[str, Any]:
+    """`rows` of one page, with the keys to go on from: `older` and `newer` are None at the ends."""
+    before, after = _key(request, "before"), _key(request, "after")
+    if before:
+        page = list(found.filter(pk__lt=before).order_by("-pk")[: ROWS_PER_PAGE + 1])
+        more_before, more_after = len(page) > ROWS_PER_PAGE, True
+        page = page[:ROWS_PER_PAGE][::-1]
+    else:
+        page = list(found.filter(pk__gt=after).order_by("pk")[: ROWS_PER_PAGE + 1])
+        more_before, more_after = after > 0, len(page) > ROWS_PER_PAGE
+        page = page[:ROWS_PER_PAGE]
+    return {
+        "rows": page,
+        "previous": page[0].pk if page and more_before else None,
+        "next": page[-1].pk if page and more_after else None,
+    }
+
+
+def _key(request: TeamRequest, name: str) -> int:
+    text = request.GET.get(name, "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 18 else 0
+
+
+@require_safe
+@may_view
+def row(request: TeamRequest, pk: int, row_pk: int) -> HttpResponse:
+    """One row: its picture, every score, what people said, and the uploaded cells."""
+    workflow = get_workflow(request, pk)
+    found = with_status(WorkflowRow.objects.filter(workflow=workflow).select_related("upload", "version"))
+    one = get_object_or_404(found, pk=row_pk)
+    context = {**page_context(request, workflow, "rows"), "view": row_views(request, workflow, [one], "large")[0]}
+    return htmx.render(request, "workflows/row.html", context)
