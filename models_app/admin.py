@@ -39,7 +39,18 @@ class CustomModelAdmin(LookOnly):
 
 @admin.register(ModelVersion)
 class ModelVersionAdmin(LookOnly):
-    list_display = ["model", "number", "team", "state", "stage", "done", "total", "images_failed", "attempts", "created_at"]
+    list_display = [
+        "model",
+        "number",
+        "team",
+        "state",
+        "stage",
+        "done",
+        "total",
+        "images_failed",
+        "attempts",
+        "created_at",
+    ]
     list_filter = ["state", "backend"]
     list_select_related = ["team", "model"]
     search_fields = ["model__name", "team__name", "team__slug"]

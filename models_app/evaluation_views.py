@@ -81,6 +81,7 @@ def evaluation(request: TeamRequest, pk: int, evaluation_pk: int) -> HttpRespons
         "form": form,
         "chosen": {"label": label, "minimum": minimum, "order": order},
         "snapshot": snapshot,
+        "bars": [(outcome, count) for outcome, count in snapshot.by_class],
         "accuracy": services.holdout_accuracy(version=found.version, label=label, minimum=minimum),
     }
     return htmx.render(request, "models/evaluation.html", context, partial="snapshot")

@@ -6,7 +6,6 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 
-
 class ModelForm(forms.Form):
     """Asks for a model's name; whether it is free is the service's question."""
 

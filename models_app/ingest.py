@@ -154,14 +154,19 @@ def _add_training_images(upload: TrainingUpload, reader: CsvReader, found: Findi
             continue
         if len(known) >= MAX_TRAINING_IMAGES:
             raise Refused(
-                f"With this file the model would have more than {MAX_TRAINING_IMAGES:,} pictures (reached at line {line}). "
+                f"With line {line} the model would have more than {MAX_TRAINING_IMAGES:,} pictures. "
                 "After 5,000 little more is gained: upload a smaller selection.",
                 code="too_many_images",
             )
         known[address] = Known(label, f"line {line}")
         fresh.append(
             TrainingImage(
-                team_id=upload.team_id, model_id=upload.model_id, upload=upload, line=line, image_url=address, label=label
+                team_id=upload.team_id,
+                model_id=upload.model_id,
+                upload=upload,
+                line=line,
+                image_url=address,
+                label=label,
             )
         )
     found.good = len(TrainingImage.objects.bulk_create(fresh, batch_size=1000))
@@ -176,11 +181,11 @@ def _known_pictures(model_id: int) -> dict[str, Known]:
 def _seen_before(seen: Known, label: str) -> tuple[str, str]:
     if seen.label == label:
         return "already_there", f"Already there: the same picture and label stand in {seen.place}. Skipped."
-    return (
-        "other_label",
+    message = (
         f"This picture has the label “{seen.label}” in {seen.place} and “{label}” here. "
-        "A picture has one label: correct the file. Skipped here.",
+        "A picture has one label: correct the file. Skipped here."
     )
+    return "other_label", message
 
 
 def _add_evaluation_rows(evaluation: Evaluation, reader: CsvReader, found: Findings) -> None:
@@ -188,9 +193,7 @@ def _add_evaluation_rows(evaluation: Evaluation, reader: CsvReader, found: Findi
     for line, values in _rows(reader, found):
         address = _address(line, values, found)
         if address is not None and len(rows) <= settings.EVALUATION_MAX_ROWS:
-            rows.append(
-                EvaluationRow(team_id=evaluation.team_id, evaluation=evaluation, line=line, image_url=address)
-            )
+            rows.append(EvaluationRow(team_id=evaluation.team_id, evaluation=evaluation, line=line, image_url=address))
     if found.read > settings.EVALUATION_MAX_ROWS:
         raise Refused(
             f"This file has {found.read:,} rows; at most {settings.EVALUATION_MAX_ROWS} can be evaluated at a time. "

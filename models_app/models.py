@@ -168,9 +168,7 @@ class Evaluation(TeamOwned, CsvUpload):
 
     model = models.ForeignKey(CustomModel, on_delete=models.CASCADE, related_name="evaluations")
     version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="evaluations")
-    prediction_state = models.CharField(
-        max_length=10, choices=PredictionState.choices, default=PredictionState.WAITING
-    )
+    prediction_state = models.CharField(max_length=10, choices=PredictionState.choices, default=PredictionState.WAITING)
     error = models.TextField(blank=True)
     attempts = models.IntegerField(default=0)
     token = models.BigIntegerField(default=0)

@@ -76,3 +76,84 @@ def _color(count: int) -> str:
     if count < 10:
         return "red"
     return "yellow" if count < 50 else "green"
+
+
+def training_steps(version: ModelVersion) -> list[dict[str, Any]]:
+    """The stages of a training that waits or runs, for progress bars: label, value, max, detail."""
+    total, stage, done = version.total, version.stage, version.done
+    if version.state == VersionState.QUEUED:
+        return [{"label": "Waiting for a free worker", "value": 0, "max": 0, "detail": ""}]
+    reading = stage in {"", "fetching"}
+    fetched = int(version.details.get("fetched", 0))
+    embedded = int(version.details.get("embedded", 0))
+    steps = [
+        {"label": "Pictures fetched", "value": fetched if reading else 1, "max": total if reading else 1},
+        {"label": "Pictures embedded", "value": embedded if reading else 1, "max": total if reading else 1},
+        {"label": "Classifier fitted", "value": done if stage == "fitting" else int(stage == "measuring")},
+        {"label": "Measured on the holdout", "value": done if stage == "measuring" else 0},
+    ]
+    steps[2]["max"] = total if stage == "fitting" else 1
+    steps[3]["max"] = total if stage == "measuring" else 1
+    for step, begun in zip(steps, (True, True, stage in {"fitting", "measuring"}, stage == "measuring"), strict=True):
+        step["detail"] = _step_detail(step, begun)
+    return steps
+
+
+def _step_detail(step: dict[str, Any], begun: bool) -> str:
+    if not begun:
+        return "not begun"
+    if not step["max"]:
+        return "working"
+    if step["max"] == 1:
+        return "done" if step["value"] else "working"
+    return f"{step['value']:,} of {step['max']:,}"
+
+
+MISTAKES_SHOWN = 8
+
+
+def version_result(version: ModelVersion) -> dict[str, Any] | None:
+    """Figures of a trained version for _result.html; None when it has none."""
+    figures = version.metrics
+    if not figures:
+        return None
+    labels, matrix = figures["classes"], figures["confusion"]
+    mistakes = [
+        {"label": labels[i], "predicted": labels[j], "count": count}
+        for i, row in enumerate(matrix)
+        for j, count in enumerate(row)
+        if i != j and count
+    ]
+    low, high = figures["accuracy_low"], figures["accuracy_high"]
+    failed = version.images_failed
+    return {
+        **figures,
+        "interval": f"between {low:.1%} and {high:.1%} (95% interval)"
+        if figures["accuracy"] is not None
+        else "no holdout",
+        "left_out": f"{failed:,} pictures could not be had" if failed else "every picture could be had",
+        "subtitle": f"Measured on the {version.rows_holdout:,} pictures of the holdout.",
+        "mistakes": sorted(mistakes, key=lambda mistake: -mistake["count"])[:MISTAKES_SHOWN],
+        "points": [(bin_["confidence"], bin_["accuracy"], bin_["count"]) for bin_ in figures["reliability"]],
+        "notes": _notes(version),
+    }
+
+
+def _notes(version: ModelVersion) -> list[str]:
+    if version.rows_holdout < 50:
+        few = f"The holdout has only {version.rows_holdout:,} pictures, so these figures are rough: "
+        return [few + "more training data makes them firmer."]
+    return []
+
+
+def train_note(reading: bool, refused: bool, new_rows: int, trained: bool) -> str:
+    """What stands beside Begin Training."""
+    if reading:
+        return "A file is still being read; wait until it is ready."
+    if refused:
+        return "The reasons above stand in the way."
+    if not trained:
+        return "20% of the pictures are set aside to measure the accuracy."
+    if new_rows:
+        return f"{new_rows:,} pictures are new since the last training. Training makes a new version."
+    return "Nothing is new since the last training."

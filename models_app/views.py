@@ -23,7 +23,7 @@ from labeling_platform.lib.uploads import CsvUpload
 from . import services, tasks
 from .forms import ModelForm
 from .models import CustomModel, HoldoutPrediction, ModelVersion, TrainingImage, TrainingUpload
-from .presenting import class_bars, model_cards, page_context, version_result
+from .presenting import class_bars, model_cards, page_context, train_note, training_steps, version_result
 from .querysets import class_counts, error_counts
 
 may_view = team_view(may=VIEW, feature=Feature.ML_ASSISTED_LABELING)
@@ -74,19 +74,23 @@ def train_page(request: TeamRequest, model: CustomModel, form: CsvFileForm, stat
     latest = ModelVersion.objects.filter(model=model).first()
     reading = [upload for upload in uploads if not upload.is_final]
     running = latest if latest and not latest.is_final else None
+    advice = services.training_advice(counts=counts)
+    new_rows = services.rows_since(model=model)
     context = {
         **page_context(request, model, "train"),
         "form": form,
         "uploads": uploads,
+        "steps": training_steps(running) if running else [],
         "bars": class_bars(counts, error_counts(model)),
         "rows_total": sum(counts.values()),
-        "advice": services.training_advice(model=model, counts=counts),
+        "advice": advice,
         "reading": reading,
         "running": running,
         "failed": latest if latest and latest.state == "failed" else None,
         "versions": versions,
         "result": version_result(model.current) if model.current else None,
-        "new_rows": services.rows_since(model=model),
+        "blocked": bool(reading or advice.refusals),
+        "train_note": train_note(bool(reading), bool(advice.refusals), new_rows, bool(versions)),
         "live": bool(reading or running),
     }
     return htmx.render(request, "models/model_train.html", context, partial="live", status=status)

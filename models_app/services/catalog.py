@@ -41,7 +41,9 @@ def create_model(*, team: Team, name: str, actor: User | None, backend: str = "l
             model = CustomModel.objects.create(team=team, name=name, backend=backend, created_by=actor)
             record(team=team, actor=actor, verb="model created", obj=model)
     except IntegrityError:
-        raise Refused(f"There is already a model named “{name}” in this team. Choose another name.", code="name_taken") from None
+        raise Refused(
+            f"There is already a model named “{name}” in this team. Choose another name.", code="name_taken"
+        ) from None
     return model
 
 

@@ -34,9 +34,7 @@ class Claim:
 
     def rows(self) -> Any:
         """The version's row, as long as it is ours."""
-        return ModelVersion.objects.filter(
-            pk=self.version.pk, token=self.version.token, state=VersionState.TRAINING
-        )
+        return ModelVersion.objects.filter(pk=self.version.pk, token=self.version.token, state=VersionState.TRAINING)
 
     def write(self, **fields: Any) -> None:
         """Write progress now and extend the lease. Raises Lost when the training is not ours any more."""

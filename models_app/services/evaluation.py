@@ -15,6 +15,7 @@ from django.db.models.functions import Now
 from labeling_platform.lib.uploads import UploadState
 
 from .. import metrics
+from ..backends.base import BackendError
 from ..classify import Scored, Unreadable, classify
 from ..models import Evaluation, EvaluationRow, ModelVersion
 from ..pipeline import in_batches
@@ -38,13 +39,23 @@ def run_evaluation(*, evaluation: Evaluation) -> bool:
         ):
             return False
         claimed = Evaluation.objects.select_related("version", "team").get(pk=evaluation.pk)
-    waiting = {row.pk: row for row in _unanswered(claimed)}
-    answers = classify(version=claimed.version, items=[(pk, row.image_url) for pk, row in waiting.items()])
+    try:
+        return _predict(claimed)
+    except BackendError as error:
+        if error.retryable:
+            raise
+        held = Evaluation.objects.filter(pk=claimed.pk, token=claimed.token)
+        return bool(PredictionState.move(held, PredictionState.FAILED, error=error.message, lease_until=None))
+
+
+def _predict(evaluation: Evaluation) -> bool:
+    waiting = {row.pk: row for row in _unanswered(evaluation)}
+    answers = classify(version=evaluation.version, items=[(pk, row.image_url) for pk, row in waiting.items()])
     for batch in in_batches(answers, SAVE_EVERY):
         changed = [_fill(waiting[pk], answer) for pk, answer in batch]
-        if not _save(claimed, changed):
+        if not _save(evaluation, changed):
             return False
-    held = Evaluation.objects.filter(pk=claimed.pk, token=claimed.token)
+    held = Evaluation.objects.filter(pk=evaluation.pk, token=evaluation.token)
     return bool(PredictionState.move(held, PredictionState.DONE, lease_until=None))
 
 
@@ -153,3 +164,31 @@ def take_snapshot(*, evaluation: Evaluation, label: str = "", minimum: float = 0
 def _rank(row: EvaluationRow, order: str) -> tuple[bool, float]:
     confidence = row.confidence if row.confidence is not None else 0.0
     return row.confidence is None, confidence if order == "low" else -confidence
+
+
+@dataclass(frozen=True)
+class HoldoutAccuracy:
+    """Accuracy on the holdout under the snapshot's filter, with words that say what it is."""
+
+    share: metrics.Share
+    words: str
+
+
+def holdout_accuracy(*, version: ModelVersion, label: str = "", minimum: float = 0.0) -> HoldoutAccuracy:
+    """Share of right ones among held-out pictures predicted as `label` ("", ERRORS = any) with confidence >= minimum."""
+    label = "" if label == ERRORS else label
+    points = holdout_points(version)
+    truths, predicted, confidences = zip(*points, strict=True) if points else ((), (), ())
+    share = metrics.accuracy_at(truths, predicted, confidences, label=label, minimum=minimum)
+    what = f"predicted as {label}" if label else "of all classes"
+    sure = f" with a confidence of at least {minimum:g}" if minimum > 0 else ""
+    if not points:
+        return HoldoutAccuracy(share, "This version has no holdout, so nothing can be said.")
+    if share.value is None:
+        return HoldoutAccuracy(share, f"No held-out picture {what}{sure}, so nothing can be said of it.")
+    words = (
+        f"{share.hits:,} of {share.count:,} held-out pictures {what}{sure} were right. The true share lies between "
+        f"{share.low:.0%} and {share.high:.0%} (95% interval); {share.count:,} of the {len(points):,} held-out "
+        "pictures fit the filter."
+    )
+    return HoldoutAccuracy(share, words)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
@@ -83,10 +84,11 @@ def _train(held: Claim) -> None:
         _decide_holdout(backend, ready)
         outcomes = order_outcomes({item.image.label for item in ready})
         state = _fit(held, backend, ready, outcomes)
-        held.write(stage="measuring", done=0, total=sum(1 for item in ready if item.image.holdout))
-        measured = _measure(held, backend, state.ref, ready, outcomes)
+        holdout = [item for item in ready if item.image.holdout]
+        held.write(stage="measuring", done=0, total=len(holdout))
+        measured = _measure(held, backend, state.ref, holdout, outcomes)
     try:
-        _finish(held, backend, state, ready, measured, outcomes)
+        _finish(held, state, measured, outcomes, rows_trained=len(ready) - len(holdout))
     except Lost:
         backend.delete(state.ref)
         raise
@@ -178,7 +180,9 @@ class _Reading:
             self.tick()
         return again
 
-    def _counted(self, loaded: Iterable[tuple[int, Picture | Unreadable]]) -> Iterable[tuple[int, Picture | Unreadable]]:
+    def _counted(
+        self, loaded: Iterable[tuple[int, Picture | Unreadable]]
+    ) -> Iterable[tuple[int, Picture | Unreadable]]:
         for pk, picture in loaded:
             self.fetched += isinstance(picture, Picture)
             yield pk, picture
@@ -211,8 +215,118 @@ def _check_enough(backend: ClassifierBackend, ready: list[Ready]) -> None:
     errors = [problem.message for problem in backend.validate(counts) if problem.level == "error"]
     if errors:
         raise CannotTrain(
-            "Too few pictures could be had. " + " ".join(errors) + " See which pictures failed and why on the Pictures tab."
+            "Too few pictures could be had. "
+            + " ".join(errors)
+            + " See which pictures failed and why on the Pictures tab."
         )
 
 
 # --- fit and measure ----------------------------------------------------------------------------------
+
+
+def _decide_holdout(backend: ClassifierBackend, ready: list[Ready]) -> None:
+    """Set aside 20% of every class, near-duplicates together; what was decided earlier stays (design §6.5)."""
+    labels = [item.image.label for item in ready]
+    groups = backend.group([item.features for item in ready], labels)
+    already = [item.image.holdout for item in ready]
+    chosen = metrics.split_holdout(labels, groups, seed=SEED, already=already)
+    for item, group, held_out in zip(ready, groups, chosen, strict=True):
+        item.image.group, item.image.holdout = group, held_out
+    TrainingImage.objects.bulk_update([item.image for item in ready], ["group", "holdout"], batch_size=QUERY_BATCH)
+
+
+def _fit(held: Claim, backend: ClassifierBackend, ready: list[Ready], outcomes: list[str]) -> TrainingState:
+    version = held.version
+    examples = [
+        Example(item.image.label, item.features, item.image.group or 0) for item in ready if not item.image.holdout
+    ]
+    missing = set(outcomes) - {example.label for example in examples}
+    if missing:
+        raise CannotTrain(f"All pictures of {', '.join(sorted(missing))} are set aside; add more pictures of it.")
+    spec = TrainingSpec(
+        classes=tuple(outcomes),
+        examples=examples,
+        seed=SEED,
+        name=f"{version.model.name} {version.number}",
+        on_progress=lambda stage, done, total: held.tick(stage="fitting", done=done, total=total),
+    )
+    token = f"{version.pk}-{version.token}"
+    state = backend.start_training(spec, token)
+    while state.phase in {"queued", "training"}:
+        _wait(state.retry_after or 5.0, lambda: held.tick(stage="fitting", done=0, total=0))
+        state = backend.poll(state.ref)
+    if state.phase != "ready":
+        raise CannotTrain(state.message or "The classifier could not be trained on these pictures.")
+    return state
+
+
+def _measure(
+    held: Claim, backend: ClassifierBackend, ref: str, holdout: list[Ready], outcomes: list[str]
+) -> list[Measured]:
+    """Ask the new version for every held-out picture."""
+    measured: list[Measured] = []
+    for some in in_batches(holdout, PREDICT_BATCH):
+        results = backend.predict(ref, [item.features for item in some])
+        for item, result in zip(some, results, strict=True):
+            answer = as_answer(result, outcomes)
+            if isinstance(answer, Scored):
+                measured.append(Measured(item.image, answer))
+        held.tick(stage="measuring", done=len(measured), total=len(holdout))
+    return measured
+
+
+def measure_holdout(measured: Sequence[Measured], outcomes: list[str]) -> dict[str, Any]:
+    """The figures of a version, as they are kept in ModelVersion.metrics.
+
+    As metrics.Evaluation, with `accuracy` as a plain share (None without a holdout) and its Wilson interval
+    in `accuracy_low` and `accuracy_high`.
+    """
+    labels = [item.image.label for item in measured]
+    figures = metrics.evaluate(labels, np.array([item.answer.scores for item in measured]), outcomes)
+    accuracy = figures.accuracy
+    return figures.as_json() | {
+        "accuracy": accuracy.value,
+        "accuracy_low": accuracy.low,
+        "accuracy_high": accuracy.high,
+    }
+
+
+def _finish(
+    held: Claim, state: TrainingState, measured: list[Measured], outcomes: list[str], *, rows_trained: int
+) -> None:
+    """Put the version in service, in one transaction. Raises Lost when the training is not ours any more."""
+    version = held.version
+    with transaction.atomic():
+        moved = VersionState.move(
+            held.rows(),
+            VersionState.READY,
+            ref=state.ref,
+            outcomes=outcomes,
+            metrics=measure_holdout(measured, outcomes),
+            details=state.details | {"embedder": settings.EMBEDDER},
+            rows_trained=rows_trained,
+            rows_holdout=len(measured),
+            stage="",
+            lease_until=None,
+            finished_at=Now(),
+        )
+        if not moved:
+            raise Lost
+        HoldoutPrediction.objects.bulk_create(
+            [
+                HoldoutPrediction(
+                    team=version.team,
+                    version=version,
+                    image=item.image,
+                    label=item.image.label,
+                    scores=item.answer.scores,
+                    predicted=item.answer.predicted,
+                    confidence=item.answer.confidence,
+                    distance=item.answer.distance,
+                )
+                for item in measured
+            ],
+            batch_size=QUERY_BATCH,
+        )
+        CustomModel.objects.filter(pk=version.model_id).update(current=version)
+        record(team=version.team, actor=None, verb="training finished", obj=version.model, version=version.number)

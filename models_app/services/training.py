@@ -2,26 +2,56 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Max
-from django.db.models.functions import Coalesce, Now
+from django.db.models import Max
+from django.db.models.functions import Now
 
 from labeling_platform.accounts.models import User
 from labeling_platform.accounts.services import record
 from labeling_platform.lib.errors import Refused
 from labeling_platform.lib.uploads import UploadState
 
+from ..backends.base import Capabilities, check_counts
+from ..labels import similar_labels
 from ..models import CustomModel, ModelVersion, TrainingImage, TrainingUpload
 from ..querysets import class_counts
 from ..states import VersionState
 
 MAX_ATTEMPTS = 3
-LEASE = timedelta(seconds=60)
+RESEND_AFTER = timedelta(seconds=15)
+SEED = 1
 
 
-def training_advice(*, counts: dict[str, int]) -> Advice: ...
+@dataclass(frozen=True)
+class Advice:
+    """What is to be said about the training data: refusals (no training), warnings, and hints."""
+
+    refusals: list[str]
+    warnings: list[str]
+    hints: list[str]
+
+
+def training_advice(*, counts: dict[str, int]) -> Advice:
+    """What is to be said of so many pictures by label, before anything is sent (design §6.7).
+
+    Asks the rules, not the backend: loading it would cost every web process a second and 150 MB. The backend's
+    own `validate` has the last word when the training has its pictures.
+    """
+    problems = check_counts(counts, Capabilities()) if counts else []
+    by_level: dict[str, list[str]] = {"error": [], "warning": [], "advice": []}
+    for problem in problems:
+        by_level[problem.level].append(problem.message)
+    return Advice(by_level["error"], by_level["warning"] + similar_labels(counts), by_level["advice"])
+
+
+def rows_since(*, model: CustomModel) -> int:
+    """Pictures that came after the last training that was asked for."""
+    newest = ModelVersion.objects.filter(model=model).exclude(state=VersionState.CANCELED).first()
+    added = TrainingImage.objects.filter(model=model, pk__gt=newest.last_image_id if newest else 0)
+    return added.count()
 
 
 def start_training(*, model: CustomModel, actor: User | None) -> ModelVersion:
@@ -35,10 +65,12 @@ def start_training(*, model: CustomModel, actor: User | None) -> ModelVersion:
         CustomModel.objects.select_for_update(no_key=True).get(pk=model.pk)
         if TrainingUpload.objects.filter(model=model).exclude(state__in=UploadState.final()).exists():
             raise Refused("An uploaded file is still being read. Wait until it is ready.", code="still_reading")
+        images = TrainingImage.objects.filter(model=model)
+        if not images.exists():
+            raise Refused("Upload training data first.", code="no_data")
         advice = training_advice(counts=class_counts(model))
         if advice.refusals:
             raise Refused(" ".join(advice.refusals), code="not_enough_data")
-        images = TrainingImage.objects.filter(model=model)
         newest = ModelVersion.objects.filter(model=model).aggregate(n=Max("number"))["n"] or 0
         try:
             with transaction.atomic():
@@ -68,7 +100,7 @@ def cancel_training(*, version: ModelVersion, actor: User | None) -> bool:
 
 
 def fail_training(*, version: ModelVersion, reason: str, token: int | None = None) -> bool:
-    """End a training with a reason in words; the model keeps its last good version. With `token`, only its holder may."""
+    """End a training with a reason in words; the version in service stays. With `token`, only its holder may."""
     with transaction.atomic():
         rows = ModelVersion.objects.filter(pk=version.pk)
         if token is not None:
@@ -76,14 +108,27 @@ def fail_training(*, version: ModelVersion, reason: str, token: int | None = Non
         moved = VersionState.move(rows, VersionState.FAILED, error=reason, finished_at=Now(), lease_until=None)
         if moved:
             record(
-                team=version.team, actor=None, verb="training failed", obj=version.model, version=version.number, reason=reason
+                team=version.team,
+                actor=None,
+                verb="training failed",
+                obj=version.model,
+                version=version.number,
+                reason=reason,
             )
     return bool(moved)
 
 
+def unread_uploads() -> list[tuple[int, int]]:
+    """(team id, upload id) of uploads that nobody has read yet. For the sweep: needs scopes disabled."""
+    waiting = TrainingUpload.objects.exclude(state__in=UploadState.final()).filter(created_at__lt=Now() - RESEND_AFTER)
+    return list(waiting.order_by("pk").values_list("team_id", "pk")[:200])
+
+
 def queued_trainings() -> list[tuple[int, int]]:
     """(team id, version id) of trainings that wait for a worker. For the sweep: needs scopes disabled."""
-    return list(ModelVersion.objects.filter(state=VersionState.QUEUED).order_by("pk").values_list("team_id", "pk")[:100])
+    return list(
+        ModelVersion.objects.filter(state=VersionState.QUEUED).order_by("pk").values_list("team_id", "pk")[:100]
+    )
 
 
 def release_expired_trainings() -> int:
@@ -91,14 +136,16 @@ def release_expired_trainings() -> int:
 
     For the sweep: needs scopes disabled. Returns how many it found.
     """
-    expired = ModelVersion.objects.filter(state=VersionState.TRAINING, lease_until__lt=Now()).select_related("model", "team")
+    expired = ModelVersion.objects.filter(state=VersionState.TRAINING, lease_until__lt=Now()).select_related(
+        "model", "team"
+    )
     found = list(expired)
     for version in found:
         if version.attempts >= MAX_ATTEMPTS:
             fail_training(
                 version=version,
                 token=version.token,
-                reason=f"The training stopped {version.attempts} times without a word (the worker was killed or ran out of memory). "
+                reason=f"The training was interrupted {version.attempts} times (its worker was killed or ran out of memory). "
                 "Try again; if it happens again, train with fewer pictures or tell your Customer Success Manager.",
             )
         else:

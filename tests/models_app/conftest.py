@@ -22,7 +22,7 @@ SHAPES = {"circles": (200, 60, 50), "squares": (50, 80, 200), "stripes": (60, 16
 
 def draw(name: str) -> bytes:
     """A small JPEG named like circles-0012: the shape of its class with varied place, size and shade."""
-    shape, _, number = name.partition("-")
+    shape = name.partition("-")[0]
     dice = random.Random(name)
     size = 64
     image = Image.new("RGB", (size, size), tuple(dice.randint(190, 255) for _ in range(3)))

@@ -117,7 +117,9 @@ def test_reading_twice_changes_nothing(model, add_data):
 
 
 def test_a_reader_that_died_is_followed_by_another(model, owner, csv_file):
-    upload = services.receive_training(model=model, file=csv_file(f"image_url,label\n{HOST}/1.jpg,boots\n"), actor=owner)
+    upload = services.receive_training(
+        model=model, file=csv_file(f"image_url,label\n{HOST}/1.jpg,boots\n"), actor=owner
+    )
     UploadState.move(TrainingUpload.objects.filter(pk=upload.pk), UploadState.READING)
     assert ingest.read_training(upload=upload)
     assert len(rows_of(upload)) == 1

@@ -1,0 +1,26 @@
+"""Job designs (CML): parsed, checked, drawn, answered. Pure: no tables, no requests.
+
+What the language is: reference/domain.md 1.
+"""
+
+from .answers import Answers, read_answers, visible
+from .checks import check_routing_design, routing_question
+from .parser import parse_design
+from .render import clean_instructions, render_design
+from .tree import Design, DesignProblem, Option, Question, derive_name
+
+__all__ = [
+    "Answers",
+    "Design",
+    "DesignProblem",
+    "Option",
+    "Question",
+    "check_routing_design",
+    "clean_instructions",
+    "derive_name",
+    "parse_design",
+    "read_answers",
+    "render_design",
+    "routing_question",
+    "visible",
+]

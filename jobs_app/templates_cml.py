@@ -1,0 +1,38 @@
+"""The template “Image Categorization for Model Routing” (the article; reference/domain.md 1.9)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.utils.html import escape
+
+NEGATIVE_LABEL = "Other / none of these"
+ROUTING_INSTRUCTIONS = """<h2>Overview</h2>
+<p>Look at the picture and choose the category that describes it best.</p>
+<h2>Rules</h2>
+<ul><li>Judge by what the picture shows, not by what you expect.</li>
+<li>When none of the categories fits, choose “Other / none of these”.</li></ul>
+<p><em>Replace this text by instructions for your own categories before you launch.</em></p>"""
+
+
+def routing_template(outcomes: Sequence[str]) -> str:
+    """The design for a model with these outcomes: the picture and one radio for each of them."""
+    radios = "\n".join(
+        f'  <cml:radio label="{escape(_label(outcome))}" value="{escape(outcome)}"/>' for outcome in outcomes
+    )
+    return (
+        '<div class="html-element-wrapper">\n  <img src="{{image_url}}" alt="Picture to categorize"/>\n</div>\n'
+        '<cml:radios label="Which category best describes this image?" name="image_category" '
+        f'validates="required" aggregation="agg" gold="true">\n{radios}\n</cml:radios>\n'
+    )
+
+
+def _label(outcome: str) -> str:
+    if outcome == "negative_examples":
+        return NEGATIVE_LABEL
+    return outcome.replace("_", " ").strip().capitalize() or outcome
+
+
+def is_template_instructions(text: str) -> bool:
+    """Whether instructions are still the template's own, which say nothing about these categories."""
+    return " ".join(text.split()) in {"", " ".join(ROUTING_INSTRUCTIONS.split())}
