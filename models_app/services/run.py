@@ -78,7 +78,7 @@ def _train(held: Claim) -> None:
     held.write(feature_version=backend.feature_version)
     _read_pictures(held, backend)
     ready = _load_ready(held, backend)
-    _check_enough(backend, ready)
+    _check_enough(held, backend, ready)
     held.write(stage="fitting", done=0, total=0)
     with held.kept_alive():
         _decide_holdout(backend, ready)
@@ -210,8 +210,10 @@ def _load_ready(held: Claim, backend: ClassifierBackend) -> list[Ready]:
     return ready
 
 
-def _check_enough(backend: ClassifierBackend, ready: list[Ready]) -> None:
-    counts = Counter(item.image.label for item in ready)
+def _check_enough(held: Claim, backend: ClassifierBackend, ready: list[Ready]) -> None:
+    """A class of which nothing is left counts too: it must not vanish from the model without a word."""
+    counts = dict.fromkeys(_images_of(held.version).values_list("label", flat=True), 0)
+    counts |= Counter(item.image.label for item in ready)
     errors = [problem.message for problem in backend.validate(counts) if problem.level == "error"]
     if errors:
         raise CannotTrain(

@@ -17,7 +17,7 @@ from labeling_platform.accounts.models import Team, User
 from models_app import ingest, services
 from models_app.models import CustomModel, ModelVersion, TrainingUpload
 
-SHAPES = {"circles": (200, 60, 50), "squares": (50, 80, 200), "stripes": (60, 160, 70)}
+SHAPES = ("circles", "squares", "stripes")
 
 
 def draw(name: str) -> bytes:
@@ -25,9 +25,9 @@ def draw(name: str) -> bytes:
     shape = name.partition("-")[0]
     dice = random.Random(name)
     size = 64
-    image = Image.new("RGB", (size, size), tuple(dice.randint(190, 255) for _ in range(3)))
+    image = Image.new("RGB", (size, size), tuple(dice.randint(90, 255) for _ in range(3)))
     pen = ImageDraw.Draw(image)
-    colour = tuple(min(255, max(0, part + dice.randint(-30, 30))) for part in SHAPES[shape])
+    colour = tuple(dice.randint(0, 235) for _ in range(3))
     left, top, side = dice.randint(4, 16), dice.randint(4, 16), dice.randint(24, 40)
     if shape == "circles":
         pen.ellipse([left, top, left + side, top + side], fill=colour)
@@ -52,7 +52,7 @@ class PictureServer:
     def at(self, shape: str, number: int) -> str:
         return f"{self.url}/{shape}-{number:04d}.jpg"
 
-    def training_csv(self, per_class: int, *, first: int = 0, shapes: tuple[str, ...] = tuple(SHAPES)) -> str:
+    def training_csv(self, per_class: int, *, first: int = 0, shapes: tuple[str, ...] = SHAPES) -> str:
         """A CSV with pictures first, first + 1, ... of every class."""
         lines = [f"{self.at(shape, first + n)},{shape}" for n in range(per_class) for shape in shapes]
         return "image_url,label\n" + "\n".join(lines) + "\n"

@@ -13,6 +13,7 @@ from labeling_platform.lib.errors import Refused
 from models_app import services
 from models_app.models import HoldoutPrediction, ModelVersion, PictureFeatures, TrainingImage
 from models_app.services.claims import Lost, claim
+from models_app.services.run import _train as train_claimed
 from models_app.services.run import order_outcomes
 from models_app.states import VersionState
 
@@ -125,19 +126,16 @@ def test_a_version_is_trained_once(model, trained):
     assert not services.run_training(version=trained)
 
 
-def test_a_canceled_training_stops_and_changes_nothing(model, pictures, add_data, owner, monkeypatch):
+def test_a_canceled_training_stops_and_changes_nothing(model, pictures, add_data, owner):
     add_data(model, pictures.training_csv(10))
     version = services.start_training(model=model, actor=owner)
-
-    def cancel_then_load(*args, **kwargs):
-        services.cancel_training(version=version, actor=owner)
-        return []
-
-    monkeypatch.setattr("models_app.services.run._load_ready", cancel_then_load)
-    monkeypatch.setattr("models_app.services.run._check_enough", lambda *args: None)
-    assert not services.run_training(version=version)
+    held = claim(version)
+    assert services.cancel_training(version=version, actor=owner)
+    assert not services.cancel_training(version=version, actor=owner)
+    with pytest.raises(Lost):
+        train_claimed(held)
     version.refresh_from_db()
-    assert (version.state, version.error) == ("canceled", "")
+    assert (version.state, version.error, version.done) == ("canceled", "", 0)
     assert services.start_training(model=model, actor=owner).number == 2
 
 
