@@ -1,5 +1,11 @@
 from django.urls import path
-from django.http import HttpResponse
+
+from . import contributor_views as views
 
 app_name = "contribute"
-urlpatterns = [path("", lambda request, team_slug: HttpResponse("later"), name="list")]
+urlpatterns = [
+    path("", views.contribute_list, name="list"),
+    path("<int:pk>/", views.contribute_job, name="job"),
+    path("<int:pk>/work/", views.work, name="work"),
+    path("<int:pk>/give-back/", views.give_back, name="give_back"),
+]

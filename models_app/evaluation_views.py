@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from django.http import FileResponse, HttpResponse
+from typing import Any
+
+from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect
 from django.views.decorators.http import require_POST, require_safe
 
@@ -44,7 +46,7 @@ def evaluate_upload(request: TeamRequest, pk: int) -> HttpResponse:
 
 
 def evaluate_page(request: TeamRequest, model: CustomModel, form: CsvFileForm, status: int = 200) -> HttpResponse:
-    evaluations = list(
+    evaluations: list[Any] = list(
         Evaluation.objects.filter(model=model).select_related("version", "created_by").order_by("-pk")[:50]
     )
     counts = evaluation_counts(evaluations)
@@ -72,7 +74,8 @@ def evaluation(request: TeamRequest, pk: int, evaluation_pk: int) -> HttpRespons
     form = SnapshotFilter(request.GET or None, outcomes=found.version.outcomes)
     label, minimum, order = form.chosen
     snapshot = services.take_snapshot(evaluation=found, label=label, minimum=minimum, order=order)
-    for row in snapshot.rows:
+    rows: list[Any] = list(snapshot.rows)
+    for row in rows:
         row.picture = picture_url(request.team, row.image_url, "small")
     context = {
         **page_context(request, found.model, "evaluate"),
@@ -81,6 +84,7 @@ def evaluation(request: TeamRequest, pk: int, evaluation_pk: int) -> HttpRespons
         "form": form,
         "chosen": {"label": label, "minimum": minimum, "order": order},
         "snapshot": snapshot,
+        "rows": rows,
         "bars": [(outcome, count) for outcome, count in snapshot.by_class],
         "accuracy": services.holdout_accuracy(version=found.version, label=label, minimum=minimum),
     }
@@ -89,6 +93,6 @@ def evaluation(request: TeamRequest, pk: int, evaluation_pk: int) -> HttpRespons
 
 @require_safe
 @may_edit
-def evaluation_file(request: TeamRequest, pk: int, evaluation_pk: int) -> FileResponse:
+def evaluation_file(request: TeamRequest, pk: int, evaluation_pk: int) -> Any:
     """The uploaded file exactly as it came."""
     return as_download(get_evaluation(request, pk, evaluation_pk))

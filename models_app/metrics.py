@@ -220,7 +220,12 @@ def evaluate(labels: Sequence[str], scores: np.ndarray, classes: Sequence[str]) 
 
 
 def accuracy_at(
-    labels: Sequence[str], predicted: Sequence[str], confidences: Sequence[float], *, label: str = "", minimum: float = 0.0
+    labels: Sequence[str],
+    predicted: Sequence[str],
+    confidences: Sequence[float],
+    *,
+    label: str = "",
+    minimum: float = 0.0,
 ) -> Share:
     """Of the rows predicted as `label` ("" = any) with at least `minimum` confidence: how many are right."""
     rows = [

@@ -165,7 +165,7 @@ def upload_detail(request: TeamRequest, pk: int, upload_pk: int) -> HttpResponse
 
 @require_safe
 @may_edit
-def upload_file(request: TeamRequest, pk: int, upload_pk: int) -> FileResponse:
+def upload_file(request: TeamRequest, pk: int, upload_pk: int) -> Any:
     """The uploaded file exactly as it came."""
     return as_download(get_upload(request, pk, upload_pk))
 
@@ -187,7 +187,9 @@ def as_download(upload: CsvUpload) -> FileResponse:
 def version_detail(request: TeamRequest, pk: int, number: int) -> HttpResponse:
     """The figures of one version, or why there are none."""
     model = get_model(request, pk)
-    version = get_object_or_404(ModelVersion.objects.select_related("created_by"), model=model, number=number)
+    version: ModelVersion = get_object_or_404(
+        ModelVersion.objects.select_related("created_by"), model=model, number=number
+    )
     context = {
         **page_context(request, model, "train"),
         "version": version,
@@ -198,7 +200,7 @@ def version_detail(request: TeamRequest, pk: int, number: int) -> HttpResponse:
 
 @require_safe
 @may_view
-def images(request: TeamRequest, pk: int) -> HttpResponse:
+def image_list(request: TeamRequest, pk: int) -> HttpResponse:
     """The training data as pictures, by class; `label` and `show` (errors, holdout) filter."""
     model = get_model(request, pk)
     label, show = request.GET.get("label", ""), request.GET.get("show", "")
@@ -210,11 +212,13 @@ def images(request: TeamRequest, pk: int) -> HttpResponse:
     elif show == "holdout":
         found = found.filter(holdout=True)
     page = Paginator(found.select_related("upload"), 60).get_page(request.GET.get("page"))
-    for image in page:
+    images: list[Any] = list(page)
+    for image in images:
         image.picture = picture_url(request.team, image.image_url, "small")
     context: dict[str, Any] = {
         **page_context(request, model, "images"),
         "page": page,
+        "images": images,
         "bars": class_bars(class_counts(model), error_counts(model)),
         "label": label,
         "show": show,
@@ -235,12 +239,14 @@ def holdout(request: TeamRequest, pk: int, number: int) -> HttpResponse:
     if predicted:
         found = found.filter(predicted=predicted)
     page = Paginator(found, 60).get_page(request.GET.get("page"))
-    for row in page:
+    rows: list[Any] = list(page)
+    for row in rows:
         row.picture = picture_url(request.team, row.image.image_url, "small")
     context = {
         **page_context(request, model, "train"),
         "version": version,
         "page": page,
+        "rows": rows,
         "label": label,
         "predicted": predicted,
     }

@@ -229,9 +229,9 @@ def _cell(value: sql.Composable, safe: bool) -> sql.Composable:
     """A text as a cell; empty texts are empty cells. `safe` does what lib.csvio.safe_cell does, in SQL."""
     if not safe:
         return sql.SQL("nullif({}, '')").format(value)
-    return sql.SQL(
-        "CASE WHEN {0} ~ {1} AND {0} !~* {2} THEN '''' || {0} ELSE nullif({0}, '') END"
-    ).format(value, sql.Literal(FORMULA), sql.Literal(NUMBER))
+    return sql.SQL("CASE WHEN {0} ~ {1} AND {0} !~* {2} THEN '''' || {0} ELSE nullif({0}, '') END").format(
+        value, sql.Literal(FORMULA), sql.Literal(NUMBER)
+    )
 
 
 def _decimal(value: sql.Composable) -> sql.Composable:

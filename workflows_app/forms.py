@@ -19,10 +19,10 @@ from .states import STATUS_LINES
 class WorkflowForm(forms.Form):
     """Name, type, model, and for Model then Job the job and its routing rule."""
 
-    name = forms.CharField(
-        label=_("Name"), max_length=150, error_messages={"required": _("Give the workflow a name.")}
+    name = forms.CharField(label=_("Name"), max_length=150, error_messages={"required": _("Give the workflow a name.")})
+    kind = forms.ChoiceField(
+        label=_("Workflow type"), choices=WorkflowKind.choices, initial=WorkflowKind.MODEL_THEN_JOB
     )
-    kind = forms.ChoiceField(label=_("Workflow type"), choices=WorkflowKind.choices, initial=WorkflowKind.MODEL_THEN_JOB)
     model = forms.ModelChoiceField(
         CustomModel.objects.none(),
         label=_("Model"),

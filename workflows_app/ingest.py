@@ -191,9 +191,7 @@ def _add_rows(upload: WorkflowUpload, token: int, until: float) -> bool:
     return True
 
 
-def _add_batch(
-    upload: WorkflowUpload, token: int, batch: list[NewRow], *, last_line: int, rows_read: int
-) -> None:
+def _add_batch(upload: WorkflowUpload, token: int, batch: list[NewRow], *, last_line: int, rows_read: int) -> None:
     """Move `last_line` and add the rows, in one transaction.
 
     COPY goes to a temporary table because Postgres refuses COPY FROM into a table with row security.

@@ -46,7 +46,7 @@ class Workflow(TeamOwned):
         constraints = [
             models.CheckConstraint(condition=models.Q(state__in=WorkflowState.values), name="workflow_state"),
             models.CheckConstraint(
-                condition=models.Q(threshold__gt=Decimal("0.5"), threshold__lte=Decimal("1")),
+                condition=models.Q(threshold__gt=Decimal("0.5"), threshold__lte=Decimal(1)),
                 name="workflow_threshold",
             ),
         ]

@@ -113,6 +113,10 @@ class RowView:
     reason: str
     cells: list[tuple[str, str]]
 
+    @property
+    def title(self) -> str:
+        return f"Line {self.row.line:,}"
+
 
 def row_views(request: TeamRequest, workflow: Workflow, rows: Sequence[Any], size: str = "small") -> list[RowView]:
     """Views of rows that come with_status and with their upload."""

@@ -34,7 +34,9 @@ def check_threshold(threshold: Decimal) -> Decimal:
     return threshold
 
 
-def decide(scores: Sequence[float], threshold: Decimal, *, unlike: bool = False, route_unlike: bool = False) -> Decision:
+def decide(
+    scores: Sequence[float], threshold: Decimal, *, unlike: bool = False, route_unlike: bool = False
+) -> Decision:
     """Decide about one row.
 
     `scores` holds one confidence in [0, 1] per outcome of the model (`negative_examples` included). The row is

@@ -54,6 +54,4 @@ def sweep() -> None:
     for team_id, upload_id in unread:
         read_rows.apply_async(kwargs={"team_id": team_id, "upload_id": upload_id}, expires=SWEEP_SECONDS)
     for hint in hints:
-        predict.apply_async(
-            kwargs={"team_id": hint.team_id, "workflow_id": hint.workflow_id}, expires=SWEEP_SECONDS
-        )
+        predict.apply_async(kwargs={"team_id": hint.team_id, "workflow_id": hint.workflow_id}, expires=SWEEP_SECONDS)

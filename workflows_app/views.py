@@ -166,11 +166,8 @@ def _preview(model: CustomModel | None, chosen: dict[str, str]) -> dict[str, Any
         )
     except (InvalidOperation, ValueError):
         return {"threshold_error": "The threshold must be more than 0.5 and at most 1."}
-    return {"threshold_words": words, "automation": found, "has_distances": model is not None and _has_distances(model)}
-
-
-def _has_distances(model: CustomModel) -> bool:
-    return bool(model.current and services.unlike_limit(version=model.current) is not None)
+    has_distances = version is not None and services.knows_distances(version=version)
+    return {"threshold_words": words, "automation": found, "has_distances": has_distances}
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

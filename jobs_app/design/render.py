@@ -113,7 +113,7 @@ class _Drawing:
     def question(self, node: Node, question: Question) -> str:
         name = escape(self.prefix + question.name)
         error = self.errors.get(question.name, "")
-        described = f' aria-describedby="{name}-error"' if error else ""
+        described = f' aria-invalid="true" aria-describedby="{name}-error"' if error else ""
         help_ = f'<div class="form-hint">{escape(self.fill(question.instructions))}</div>' if question.instructions else ""
         problem = f'<div class="invalid-feedback d-block" id="{name}-error">{escape(error)}</div>' if error else ""
         mark = ' <span class="text-danger" aria-hidden="true">*</span>' if question.required else ""
@@ -122,7 +122,7 @@ class _Drawing:
         if question.kind in {"radios", "ratings", "checkboxes", "checkbox"}:
             body = self.choices(question, name)
             return (
-                f'<fieldset class="cml-question mb-3"{condition}{described}><legend class="form-label">{label}</legend>'
+                f'<fieldset class="cml-question mb-3"{condition}{described.replace(' aria-invalid="true"', "")}><legend class="form-label">{label}</legend>'
                 f"{help_}{body}{problem}</fieldset>"
             )
         body = self.select(question, name, described) if question.kind == "select" else self.text(question, name, described)
@@ -134,18 +134,19 @@ class _Drawing:
     def choices(self, question: Question, name: str) -> str:
         one = question.kind in {"radios", "ratings"}
         chosen = self.answers.get(question.name, [])
+        invalid = ' aria-invalid="true"' if question.name in self.errors else ""
         parts = []
         for number, option in enumerate(question.options, 1):
             key = f' data-key="{number}"' if number <= 9 else ""
-            hint = f"<kbd>{number}</kbd> " if number <= 9 else ""
+            hint = f'<kbd class="key" aria-hidden="true">{number}</kbd>' if number <= 9 else ""
             checked = " checked" if option.value in chosen else ""
             required = " required" if one and question.required else ""
             parts.append(
-                f'<label class="form-selectgroup-item"><input class="form-selectgroup-input" name="{name}"'
-                f' type="{"radio" if one else "checkbox"}" value="{escape(option.value)}"{key}{checked}{required}>'
-                f'<span class="form-selectgroup-label">{hint}{escape(self.fill(option.label))}</span></label>'
+                f'<label class="answer"><input class="form-check-input" name="{name}"'
+                f' type="{"radio" if one else "checkbox"}" value="{escape(option.value)}"{key}{checked}{required}{invalid}>'
+                f"<span>{escape(self.fill(option.label))}</span>{hint}</label>"
             )
-        return f'<div class="form-selectgroup cml-choices">{"".join(parts)}</div>'
+        return f'<div class="answers">{"".join(parts)}</div>'
 
     def select(self, question: Question, name: str, described: str) -> str:
         chosen = self.answers.get(question.name, [])

@@ -175,7 +175,7 @@ class HoldoutAccuracy:
 
 
 def holdout_accuracy(*, version: ModelVersion, label: str = "", minimum: float = 0.0) -> HoldoutAccuracy:
-    """Share of right ones among held-out pictures predicted as `label` ("", ERRORS = any) with confidence >= minimum."""
+    """Of the held-out pictures predicted as `label` ("", ERRORS = any) with at least `minimum`: the share right."""
     label = "" if label == ERRORS else label
     points = holdout_points(version)
     truths, predicted, confidences = zip(*points, strict=True) if points else ((), (), ())

@@ -23,6 +23,10 @@ from ..states import VersionState
 MAX_ATTEMPTS = 3
 RESEND_AFTER = timedelta(seconds=15)
 SEED = 1
+INTERRUPTED = (
+    "The training was interrupted {times} times (its worker was killed or ran out of memory). Try again; "
+    "if it happens again, train with fewer pictures or tell your Customer Success Manager."
+)
 
 
 @dataclass(frozen=True)
@@ -142,12 +146,8 @@ def release_expired_trainings() -> int:
     found = list(expired)
     for version in found:
         if version.attempts >= MAX_ATTEMPTS:
-            fail_training(
-                version=version,
-                token=version.token,
-                reason=f"The training was interrupted {version.attempts} times (its worker was killed or ran out of memory). "
-                "Try again; if it happens again, train with fewer pictures or tell your Customer Success Manager.",
-            )
+            reason = INTERRUPTED.format(times=version.attempts)
+            fail_training(version=version, token=version.token, reason=reason)
         else:
             VersionState.move(expired.filter(pk=version.pk, token=version.token), VersionState.QUEUED, lease_until=None)
     return len(found)

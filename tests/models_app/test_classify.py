@@ -14,7 +14,9 @@ from models_app.pipeline import in_batches, load_ahead
 
 
 def test_every_item_gets_an_answer(trained, pictures):
-    items = [(n, pictures.at(shape, 100 + n)) for n in range(10) for shape in ["circles", "squares", "stripes"][n % 3 :][:1]]
+    items = [
+        (n, pictures.at(shape, 100 + n)) for n in range(10) for shape in ["circles", "squares", "stripes"][n % 3 :][:1]
+    ]
     items += [("gone", f"{pictures.url}/gone.jpg"), ("text", f"{pictures.url}/text.jpg"), ("ftp", "ftp://e.com/1.jpg")]
     answers = dict(classify(version=trained, items=items))
     assert set(answers) == {key for key, _ in items}
@@ -29,7 +31,9 @@ def test_every_item_gets_an_answer(trained, pictures):
 
 def test_a_picture_is_embedded_once_for_a_team(trained, pictures):
     before = PictureFeatures.objects.count()
-    first = dict(classify(version=trained, items=[("a", pictures.at("circles", 200)), ("b", pictures.at("circles", 200))]))
+    first = dict(
+        classify(version=trained, items=[("a", pictures.at("circles", 200)), ("b", pictures.at("circles", 200))])
+    )
     again = dict(classify(version=trained, items=[("a", pictures.at("circles", 200))]))
     assert PictureFeatures.objects.count() == before + 1
     assert first["a"].scores == pytest.approx(again["a"].scores)

@@ -45,9 +45,7 @@ def let_leases_expire(workflow):
 
 def test_confident_rows_are_done_and_low_ones_become_units(running):
     first, second, third = claim(running)
-    moved = finish(
-        running, (first, scored(boots=0.97)), (second, scored(boots=0.6)), (third, scored(boots=0.8))
-    )
+    moved = finish(running, (first, scored(boots=0.97)), (second, scored(boots=0.6)), (third, scored(boots=0.8)))
     assert moved == {first.row_id, second.row_id, third.row_id}
     rows = {row.pk: row for row in WorkflowRow.objects.select_related("unit")}
     assert [row.state for row in rows.values()] == [RowState.CONFIDENT, RowState.ROUTED, RowState.CONFIDENT]

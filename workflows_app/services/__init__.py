@@ -26,8 +26,8 @@ from .setup import (
     delete_workflow,
     edit_workflow,
     job_choices,
+    knows_distances,
     model_choices,
-    unlike_limit,
 )
 
 __all__ = [
@@ -51,6 +51,7 @@ __all__ = [
     "finish_rows",
     "job_choices",
     "job_problems",
+    "knows_distances",
     "launch",
     "launch_problems",
     "model_choices",
@@ -61,6 +62,5 @@ __all__ = [
     "retry_failed",
     "turn_off",
     "turn_on",
-    "unlike_limit",
     "upload_problem",
 ]

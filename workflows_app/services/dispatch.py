@@ -23,10 +23,11 @@ from jobs_app.services import NewUnit, add_units
 from labeling_platform.accounts.models import User
 from labeling_platform.accounts.services import record
 from labeling_platform.lib.uploads import UploadState
+from models_app.backends.base import Permanent
 from models_app.classify import Scored, Unreadable, classify
 from workflows_app.models import Workflow, WorkflowRow, WorkflowUpload
 from workflows_app.routing import decide
-from workflows_app.states import RowState, WorkflowState
+from workflows_app.states import RowState
 
 log = logging.getLogger(__name__)
 MAX_ATTEMPTS = 5
@@ -309,9 +310,10 @@ class _Work:
                 if time.monotonic() - written > WRITE_EVERY or len(answers) >= WRITE_ROWS:
                     self._write(answers)
                     answers, written = [], time.monotonic()
-        except Exception:
+        except Exception as error:
             log.exception("workflow %s: the model failed with %s rows open", self.workflow.pk, len(self.pending))
-            answers += [(claim, BROKEN) for claim in self.pending.values()]
+            reason = Unreadable(error.code, error.message) if isinstance(error, Permanent) else BROKEN
+            answers += [(claim, reason) for claim in self.pending.values()]
             self.pending, self.alone = {}, None
         except BaseException:
             release_rows(workflow=self.workflow, claims=self.pending.values())
@@ -359,12 +361,7 @@ def find_hints() -> list[Hint]:
     with connection.cursor() as cursor:
         cursor.execute(_HINTS, {"enough": (MOST_HINTS - 1) * ROWS_PER_HINT})
         found = [(team, workflow, 1 + waiting // ROWS_PER_HINT) for team, workflow, waiting in cursor if waiting]
-    return [
-        Hint(team, workflow)
-        for turn in range(MOST_HINTS)
-        for team, workflow, wanted in found
-        if wanted > turn
-    ]
+    return [Hint(team, workflow) for turn in range(MOST_HINTS) for team, workflow, wanted in found if wanted > turn]
 
 
 def find_unread() -> list[tuple[int, int]]:

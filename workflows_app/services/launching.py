@@ -65,7 +65,7 @@ def job_problems(*, workflow: Workflow, outcomes: Collection[str]) -> list[Launc
     if job.state == JobState.CANCELED:
         return [LaunchProblem("job_canceled", f"The job “{job.title}” was canceled. Choose another job.")]
     problems = [
-        LaunchProblem(str(problem.code), str(problem.message), bool(problem.warning))
+        LaunchProblem(problem.code, problem.message, warning=problem.level != "error")
         for problem in check_routing(job=job, outcomes=list(outcomes))
     ]
     if job.state == JobState.PAUSED:
@@ -88,7 +88,7 @@ def launch(*, workflow: Workflow, actor: User | None, confirmed: Collection[str]
     if errors := [problem for problem in problems if not problem.warning]:
         raise Refused(" ".join(problem.message for problem in errors), code=errors[0].code)
     if any(problem.code not in confirmed for problem in problems):
-        raise Refused("Read the warnings and tick the box below them to launch all the same.", code="unconfirmed")
+        raise Refused("Tick every warning that you have read and accept.", code="unconfirmed")
     if workflow.job is not None:
         freeze_design(job=workflow.job)
         _recheck(workflow)

@@ -95,7 +95,7 @@ def job_choices(*, model: CustomModel) -> list[JobChoice]:
 
 def job_reasons(*, job: Job, outcomes: Sequence[str]) -> list[str]:
     """Why `job` cannot answer for a model with these outcomes, in words; empty when it can."""
-    return [str(problem.message) for problem in check_routing(job=job, outcomes=outcomes) if not problem.warning]
+    return [str(problem.message) for problem in check_routing(job=job, outcomes=outcomes) if problem.level == "error"]
 
 
 @transaction.atomic
@@ -214,7 +214,7 @@ def automation(*, version: ModelVersion, threshold: Decimal, route_unlike: bool 
     None when the version has no held-out pictures. Raises ValueError for a threshold outside (0.5, 1].
     """
     check_threshold(threshold)
-    limit = unlike_limit(version=version)
+    limit = version.details.get("cut")
     held_out = HoldoutPrediction.objects.filter(version=version).values_list("scores", "distance", "predicted", "label")
     total = automated = correct = 0
     for scores, distance, predicted, label in held_out:
@@ -226,7 +226,6 @@ def automation(*, version: ModelVersion, threshold: Decimal, route_unlike: bool 
     return Automation(total, automated, correct) if total else None
 
 
-def unlike_limit(*, version: ModelVersion) -> float | None:
-    """The distance above which a picture is unlike the training data; None when the version knows no distances."""
-    limit = version.details.get("unlike_above")
-    return None if limit is None else float(limit)
+def knows_distances(*, version: ModelVersion) -> bool:
+    """Whether the version can tell how far a picture is from its training data."""
+    return HoldoutPrediction.objects.filter(version=version, distance__isnull=False).exists()
