@@ -113,7 +113,8 @@ class _Drawing:
     def question(self, node: Node, question: Question) -> str:
         name = escape(self.prefix + question.name)
         error = self.errors.get(question.name, "")
-        described = f' aria-invalid="true" aria-describedby="{name}-error"' if error else ""
+        named = f' aria-describedby="{name}-error"' if error else ""
+        described = f' aria-invalid="true"{named}' if error else ""
         help_ = f'<div class="form-hint">{escape(self.fill(question.instructions))}</div>' if question.instructions else ""
         problem = f'<div class="invalid-feedback d-block" id="{name}-error">{escape(error)}</div>' if error else ""
         mark = ' <span class="text-danger" aria-hidden="true">*</span>' if question.required else ""
@@ -122,7 +123,7 @@ class _Drawing:
         if question.kind in {"radios", "ratings", "checkboxes", "checkbox"}:
             body = self.choices(question, name)
             return (
-                f'<fieldset class="cml-question mb-3"{condition}{described.replace(' aria-invalid="true"', "")}><legend class="form-label">{label}</legend>'
+                f'<fieldset class="cml-question mb-3"{condition}{named}><legend class="form-label">{label}</legend>'
                 f"{help_}{body}{problem}</fieldset>"
             )
         body = self.select(question, name, described) if question.kind == "select" else self.text(question, name, described)

@@ -44,7 +44,7 @@
     else form().setAttribute("aria-busy", "true");
   });
   document.addEventListener("htmx:afterRequest", () => form()?.removeAttribute("aria-busy"));
-  document.addEventListener("htmx:afterSwap", (event) => {
+  document.addEventListener("htmx:afterSettle", (event) => {
     if (event.detail.requestConfig?.elt?.id !== "unit-form") return;
     const refused = event.detail.xhr.status === 422;
     preload();

@@ -55,7 +55,7 @@ def test_a_threshold_of_one_routes_all_but_certainty():
 
 @pytest.mark.parametrize("threshold", ["0.5", "1.01", "0", "-1", "NaN", "Infinity"])
 def test_refuses_a_threshold(threshold):
-    with pytest.raises(ValueError, match="more than 0.5"):
+    with pytest.raises(ValueError, match=r"more than 0\.5"):
         check_threshold(Decimal(threshold))
 
 

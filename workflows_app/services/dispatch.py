@@ -103,7 +103,7 @@ UPDATE workflows_app_workflowrow AS r
 SET token = token + 1, attempts = attempts + 1, lease_until = statement_timestamp() + %(lease)s, not_before = NULL
 WHERE r.id IN (SELECT id FROM several UNION ALL SELECT id FROM alone)
 RETURNING r.id, r.token, r.attempts, r.image_url, r.id IN (SELECT id FROM alone)
-"""
+"""  # noqa: S608 - put together from constants of this module
 _FINISH = """
 UPDATE workflows_app_workflowrow AS r
 SET state = d.state, reason = d.reason, error_message = d.error_message, scores = d.scores,
@@ -125,7 +125,7 @@ SELECT w.team_id, w.id, (
     ) AS waiting
 )
 FROM workflows_app_workflow w WHERE w.state = 'running' ORDER BY w.id
-"""
+"""  # noqa: S608 - put together from constants of this module
 
 
 def claim_rows(*, workflow: Workflow, limit: int) -> list[Claim]:

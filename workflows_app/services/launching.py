@@ -103,7 +103,8 @@ def launch(*, workflow: Workflow, actor: User | None, confirmed: Collection[str]
 
 def _recheck(workflow: Workflow) -> None:
     """The design could change between our check and the freeze; what was frozen is what must be right."""
-    assert workflow.job is not None and workflow.model.current is not None
+    assert workflow.job is not None
+    assert workflow.model.current is not None
     workflow.job.refresh_from_db()
     for problem in job_problems(workflow=workflow, outcomes=workflow.model.current.outcomes):
         if not problem.warning:

@@ -137,7 +137,8 @@ class Command(BaseCommand):
             workflow_tasks.read_rows.delay(team_id=team.pk, upload_id=upload.pk)
         self._wait("reading the rows", lambda: all(u.is_final for u in workflow.uploads.all()))
         if workflow.state == WorkflowState.DRAFT:
-            workflows.launch(workflow=workflow, actor=owner, confirmed=True)
+            warnings = {problem.code for problem in workflows.launch_problems(workflow=workflow)}
+            workflows.launch(workflow=workflow, actor=owner, confirmed=warnings)
             workflow_tasks.predict.delay(team_id=team.pk, workflow_id=workflow.pk)
         self._wait("predicting", lambda: not workflow.rows.filter(state="awaiting").exists())
 
