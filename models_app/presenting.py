@@ -125,18 +125,23 @@ def version_result(version: ModelVersion) -> dict[str, Any] | None:
         if i != j and count
     ]
     low, high = figures["accuracy_low"], figures["accuracy_high"]
-    failed = version.images_failed
     return {
         **figures,
         "interval": f"between {low:.1%} and {high:.1%} (95% interval)"
         if figures["accuracy"] is not None
         else "no holdout",
-        "left_out": f"{failed:,} pictures could not be had" if failed else "every picture could be had",
+        "left_out": _left_out(version.images_failed),
         "subtitle": f"Measured on the {version.rows_holdout:,} pictures of the holdout.",
         "mistakes": sorted(mistakes, key=lambda mistake: -mistake["count"])[:MISTAKES_SHOWN],
         "points": [(bin_["confidence"], bin_["accuracy"], bin_["count"]) for bin_ in figures["reliability"]],
         "notes": _notes(version),
     }
+
+
+def _left_out(failed: int) -> str:
+    if not failed:
+        return "every picture could be had"
+    return f"{failed:,} picture{'s' if failed > 1 else ''} could not be had"
 
 
 def _notes(version: ModelVersion) -> list[str]:

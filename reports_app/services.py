@@ -170,9 +170,10 @@ def _progress(report: Report, file: IO[bytes]) -> Iterator[_Counted]:
             while not done.wait(HEARTBEAT_SECONDS):
                 with connection.cursor() as cursor:
                     cursor.execute(
-                        "UPDATE reports_app_report SET rows_done = %s, lease_until = clock_timestamp() + %s"
+                        "UPDATE reports_app_report"
+                        " SET rows_done = %s, lease_until = clock_timestamp() + make_interval(secs => %s)"
                         " WHERE id = %s AND token = %s AND state = 'building'",
-                        [out.rows, settings.LEASE_TIME, report.pk, report.token],
+                        [out.rows, settings.LEASE_TIME.total_seconds(), report.pk, report.token],
                     )
         finally:
             connection.close()

@@ -76,7 +76,8 @@ def request_report(request: TeamRequest, workflow_pk: int) -> HttpResponse:
 @may_view
 def download(request: TeamRequest, pk: int) -> FileResponse:
     """The report's file, streamed."""
-    report = get_object_or_404(Report.objects.select_related("workflow"), pk=pk, team=request.team)
+    found = Report.objects.select_related("workflow")
+    report: Report = get_object_or_404(found, pk=pk, team=request.team)
     if report.state != ReportState.READY:
         raise Http404
     try:

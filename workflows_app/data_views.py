@@ -127,7 +127,7 @@ def rows(request: TeamRequest, pk: int) -> HttpResponse:
     """The rows, filtered, page by page by key."""
     workflow = get_workflow(request, pk)
     form = RowFilterForm(request.GET or None, outcomes=workflow.outcomes)
-    found = WorkflowRow.objects.filter(workflow=workflow).select_related("upload")
+    found: Rows = WorkflowRow.objects.filter(workflow=workflow).select_related("upload")
     chosen = form.cleaned_data if form.is_valid() else {}
     if chosen.get("status"):
         found = in_status(found, chosen["status"])

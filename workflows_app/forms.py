@@ -23,12 +23,12 @@ class WorkflowForm(forms.Form):
     kind = forms.ChoiceField(
         label=_("Workflow type"), choices=WorkflowKind.choices, initial=WorkflowKind.MODEL_THEN_JOB
     )
-    model = forms.ModelChoiceField(
+    model: forms.ModelChoiceField[CustomModel] = forms.ModelChoiceField(
         CustomModel.objects.none(),
         label=_("Model"),
         error_messages={"required": _("Select a model."), "invalid_choice": _("Select one of the models below.")},
     )
-    job = forms.ModelChoiceField(
+    job: forms.ModelChoiceField[Job] = forms.ModelChoiceField(
         Job.objects.none(),
         label=_("Job"),
         required=False,

@@ -84,6 +84,43 @@ def duration(seconds: int | None) -> str:
     return "about a minute" if seconds > 45 else "less than a minute"
 
 
+ICONS = {
+    "awaiting_prediction": "clock",
+    "model_labeled": "circle-check",
+    "awaiting_human": "users",
+    "human_labeled": "user-check",
+    "error": "alert-circle",
+}
+
+
+def stats(workflow: Workflow, counts: Counts, rows_url: str) -> list[dict[str, Any]]:
+    """One number for each status line, leading to its rows."""
+    return [
+        {
+            "line": line,
+            "count": count,
+            "note": "completed" if line.completed else "in progress",
+            "icon": ICONS[line.key],
+            "url": f"{rows_url}?status={line.key}",
+            "id": f"count-{line.key}",
+        }
+        for line, count in counts.lines
+    ]
+
+
+def pace(workflow: Workflow, counts: Counts) -> str:
+    """How fast the model is going, and until when."""
+    found = []
+    if counts.per_second:
+        found.append(f"{counts.per_second:,.1f} images a second.")
+    left = duration(counts.seconds_left)
+    if left and workflow.state == WorkflowState.RUNNING:
+        found.append(f"{left.capitalize()} until every row has a prediction.")
+    if counts.unlike:
+        found.append(f"{counts.unlike:,} row{'' if counts.unlike == 1 else 's'} unlike the training data.")
+    return " ".join(found)
+
+
 def notices(workflow: Workflow, counts: Counts, upload_problem: str) -> list[dict[str, str]]:
     """Banners of a launched workflow: what holds rows back and who can mend it."""
     found = []

@@ -139,5 +139,7 @@ def briefs(workflows: Iterable[Workflow]) -> dict[int, Brief]:
             failed=Count("id", filter=CONDITIONS[ERROR.key]),
         )
     )
-    figures = {line.pop("workflow"): Brief(**line) for line in found}
+    figures = {
+        line["workflow"]: Brief(line["total"], line["waiting"], line["with_people"], line["failed"]) for line in found
+    }
     return {pk: figures.get(pk, Brief(0, 0, 0, 0)) for pk in ids}

@@ -9,6 +9,7 @@ from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from labeling_platform.accounts.models import Feature
@@ -22,7 +23,7 @@ from models_app.models import CustomModel
 from . import services, tasks
 from .forms import WorkflowForm
 from .models import Workflow, WorkflowKind, WorkflowRow, WorkflowUpload
-from .presenting import duration, notices, page_context, threshold_words
+from .presenting import notices, pace, page_context, stats, threshold_words
 from .querysets import briefs, counts
 from .states import WorkflowState
 
@@ -299,7 +300,8 @@ def workflow_detail(request: TeamRequest, pk: int) -> HttpResponse:
         **page_context(request, workflow, "overview"),
         "counts": figures,
         "reading": reading,
-        "left": duration(figures.seconds_left),
+        "stats": stats(workflow, figures, reverse("workflows:rows", args=[request.team.slug, pk])),
+        "pace": pace(workflow, figures),
         "retryable": rows.filter(state="failed", attempts__gt=0).exists() if figures.failed else False,
         "notices": notices(workflow, figures, services.upload_problem(workflow=workflow))
         if workflow.state != WorkflowState.DRAFT

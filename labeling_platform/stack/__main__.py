@@ -1,4 +1,4 @@
-"""Command line of the embedded stack: serve, exec, stop, status."""
+"""Command line of the embedded stack: serve, exec, manage, stop, status."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from .places import PROJECT, StackError, prepare_places, read_state
-from .supervisor import execute, serve
+from .supervisor import execute, manage_running, serve
 
 
 def main() -> int:
@@ -27,6 +27,8 @@ def main() -> int:
     running = commands.add_parser("exec", parents=[data], help="run a command with the database and broker up")
     running.add_argument("--fast", action="store_true", help="no durability: for data that is thrown away")
     running.add_argument("argv", nargs=argparse.REMAINDER)
+    managing = commands.add_parser("manage", parents=[data], help="run a manage.py command on the running stack")
+    managing.add_argument("argv", nargs=argparse.REMAINDER)
     commands.add_parser("stop", parents=[data], help="stop the stack of a data directory")
     commands.add_parser("status", parents=[data], help="say what runs")
     options = parser.parse_args()
@@ -36,6 +38,8 @@ def main() -> int:
         if options.command == "exec":
             argv = options.argv[1:] if options.argv[:1] == ["--"] else options.argv
             return execute(options.data, argv, fast=options.fast)
+        if options.command == "manage":
+            return manage_running(options.data, options.argv)
         return stop(options.data) if options.command == "stop" else status(options.data)
     except StackError as error:
         print(f"error: {error}", file=sys.stderr)

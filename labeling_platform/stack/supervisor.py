@@ -155,6 +155,17 @@ def execute(data: Path, command: Sequence[str], *, fast: bool) -> int:
             stack.stop()
 
 
+def manage_running(data: Path, arguments: Sequence[str]) -> int:
+    """Run a manage.py command with the addresses of the stack that serves from this data directory."""
+    places = prepare_places(data)
+    address = read_state(places).get("address")
+    if not address:
+        raise StackError(f"Nothing serves from {data}; start it with script/server first.")
+    env = Stack(places, say=print).environment()
+    env.setdefault("PUBLIC_URL", str(address))
+    return subprocess.run([sys.executable, str(PROJECT / "manage.py"), *arguments], env=env, check=False).returncode
+
+
 def _raise_exit(number: int, frame: FrameType | None) -> None:
     raise SystemExit(128 + number)
 
@@ -177,6 +188,8 @@ def _serve(places: Places, *, port: int, demo: bool) -> int:
     try:
         address = _start_all(stack, port)
         asked = subprocess.Popen(_demo_command(), env=_environment(stack, port)) if demo else None
+        if not demo:
+            _announce(stack, address, demo_failed=False)
         while not stack.stopping:
             if asked and asked.poll() is not None:
                 _announce(stack, address, demo_failed=asked.returncode != 0)
@@ -185,8 +198,6 @@ def _serve(places: Places, *, port: int, demo: bool) -> int:
             time.sleep(TICK_SECONDS)
         if asked:
             asked.terminate()
-        if not demo:
-            pass
     finally:
         stack.step("stopping")
         stack.stop()

@@ -188,7 +188,8 @@ def holdout_accuracy(*, version: ModelVersion, label: str = "", minimum: float =
         return HoldoutAccuracy(share, f"No held-out picture {what}{sure}, so nothing can be said of it.")
     words = (
         f"{share.hits:,} of {share.count:,} held-out pictures {what}{sure} were right. The true share lies between "
-        f"{share.low:.0%} and {share.high:.0%} (95% interval); {share.count:,} of the {len(points):,} held-out "
-        "pictures fit the filter."
+        f"{share.low:.0%} and {share.high:.0%} (95% interval)."
     )
+    if share.count < len(points):
+        words += f" {share.count:,} of the {len(points):,} held-out pictures fit the filter."
     return HoldoutAccuracy(share, words)

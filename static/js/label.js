@@ -16,6 +16,10 @@
     return element?.closest?.("[data-unit]")
       || units.find((unit) => !unit.querySelector("input:checked")) || units[0] || form();
   };
+  const nextOpen = (unit) => {
+    const units = [...form().querySelectorAll("[data-unit]")];
+    return units.slice(units.indexOf(unit) + 1).find((other) => !other.querySelector("input:checked"));
+  };
   const typing = (element) => element?.matches?.("textarea, select, input:not([type=radio]):not([type=checkbox])");
   const focusUnit = () => {
     const start = form()?.querySelector("[data-key], input:not([type=hidden]), textarea, select");
@@ -28,8 +32,10 @@
       const choice = group(event.target).querySelector(`[data-key="${event.key}"]:not(:disabled)`);
       if (!choice) return;
       event.preventDefault();
+      const unit = group(event.target);
       choice.focus({ preventScroll: true });
       choice.click();
+      if (choice.type === "radio") nextOpen(unit)?.querySelector("[data-key]")?.focus();
     } else if (event.key === "Enter" && !event.shiftKey && !event.repeat) {
       const control = event.target.closest?.("a, button, summary, textarea");
       if (control) return; // they have a meaning of their own for Enter
@@ -45,7 +51,13 @@
   });
   document.addEventListener("htmx:afterRequest", () => form()?.removeAttribute("aria-busy"));
   document.addEventListener("htmx:afterSettle", (event) => {
-    if (event.detail.requestConfig?.elt?.id !== "unit-form") return;
+    const sender = event.detail.requestConfig?.elt?.id;
+    if (sender === "unit" && form()) { // the waiting page polled, and work has come
+      preload();
+      focusUnit();
+      say("New rows are here.");
+    }
+    if (sender !== "unit-form") return;
     const refused = event.detail.xhr.status === 422;
     preload();
     window.scrollTo({ top: 0 });

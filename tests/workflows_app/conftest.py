@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from PIL import Image
 
 from jobs_app.models import Job
 from jobs_app.services import create_routing_job
 from labeling_platform.accounts.models import Team, User
 from labeling_platform.accounts.tenancy import team_scope
+from models_app.backends import KINDS
+from models_app.backends.base import ItemResult
 from models_app.classify import Scored
 from models_app.models import CustomModel, HoldoutPrediction, ModelVersion, TrainingImage, TrainingUpload
 from workflows_app import services
@@ -117,3 +125,85 @@ def model_only(scope: Team, owner: User) -> Workflow:
     )
     upload_csv(workflow, csv_of(3), owner)
     return launch_all(workflow, owner)
+
+
+# --- a model that really answers ----------------------------------------------------------------------
+
+
+class TinyBackend:
+    """A backend that reads its confidence in boots from the picture: the red of its first pixel, in per cent."""
+
+    kind = "tiny"
+    feature_version = "tiny-1"
+
+    def __init__(self, **options: Any) -> None:
+        self.options = options
+
+    def prepare(self, data: bytes) -> int:
+        with Image.open(io.BytesIO(data)) as picture:
+            return int(picture.convert("RGB").getpixel((0, 0))[0])  # type: ignore[index]
+
+    def features(self, prepared: Sequence[int]) -> list[bytes]:
+        return [bytes([red]) for red in prepared]
+
+    def predict(self, ref: str, features: Sequence[bytes]) -> list[ItemResult]:
+        scores = [scored(boots=data[0] / 100).scores for data in features]
+        return [ItemResult(dict(zip(OUTCOMES, row, strict=True)), distance=0.1) for row in scores]
+
+
+class Pictures(BaseHTTPRequestHandler):
+    """/97.png is a picture that TinyBackend is 97% sure of; others are missing, no picture, or busy."""
+
+    def do_GET(self) -> None:
+        name = self.path.strip("/").removesuffix(".png")
+        if name.isdigit():
+            out = io.BytesIO()
+            Image.new("RGB", (40, 40), (int(name), 0, 0)).save(out, "PNG")
+            self.answer(200, out.getvalue())
+        else:
+            self.answer({"missing": 404, "busy": 503}.get(name, 200), b"this is no picture")
+
+    def answer(self, status: int, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@dataclass
+class Tiny:
+    """Makes workflows whose pictures come from a real server and whose model is TinyBackend."""
+
+    team: Team
+    job: Job
+    url: str
+
+    def csv(self, names: Sequence[str]) -> str:
+        return "\n".join(["image_url", *(f"{self.url}/{name}.png" for name in names), ""])
+
+    def running(self, names: Sequence[str], actor: User) -> Workflow:
+        ModelVersion.objects.filter(team=self.team).update(backend="tiny", feature_version="tiny-1")
+        workflow = services.create_workflow(
+            team=self.team,
+            actor=actor,
+            name="Tiny",
+            kind=WorkflowKind.MODEL_THEN_JOB,
+            model=CustomModel.objects.select_related("current").get(pk=self.job.model_id),
+            job=self.job,
+        )
+        upload_csv(workflow, self.csv(names), actor)
+        return launch_all(workflow, actor)
+
+
+@pytest.fixture
+def tiny(scope: Team, job: Job, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Tiny]:
+    monkeypatch.setitem(KINDS, "tiny", f"{__name__}.TinyBackend")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Pictures)
+    Thread(target=server.serve_forever, daemon=True).start()
+    settings.IMAGE_FETCH_ALLOW = [f"127.0.0.1:{server.server_port}"]
+    yield Tiny(scope, job, f"http://127.0.0.1:{server.server_port}")
+    server.shutdown()
+    server.server_close()

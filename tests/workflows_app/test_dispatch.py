@@ -14,9 +14,10 @@ from django_scopes import scopes_disabled
 from jobs_app.models import Unit
 from labeling_platform.accounts.tenancy import team_scope
 from models_app.classify import Unreadable
-from tests.workflows_app.conftest import OUTCOMES, csv_of, scored, upload_csv
+from models_app.models import ModelVersion
+from tests.workflows_app.conftest import csv_of, scored, upload_csv
 from workflows_app import services
-from workflows_app.models import WorkflowRow
+from workflows_app.models import Workflow, WorkflowRow
 from workflows_app.routing import LOW_CONFIDENCE, UNLIKE
 from workflows_app.services.dispatch import MAX_ATTEMPTS, POISON, retry_delay
 from workflows_app.states import RowState
@@ -216,10 +217,53 @@ def test_hints_for_running_workflows_with_waiting_rows_take_turns(running, model
         assert services.find_hints() == []
 
 
-def test_predict_rows_answers_everything_that_waits(running):
-    assert services.predict_rows(workflow=running) is False
-    assert RowState.AWAITING not in states(running)
-    assert len(OUTCOMES) == 3
+def test_predicting_asks_the_model_and_writes_what_it_says(tiny, owner):
+    """Pictures over HTTP, a backend from the plug point, rows and units in the database: nothing is pretended."""
+    lines = ["97", "80", "79", "missing", "text", *(str(n) for n in range(60, 70))]
+    workflow = tiny.running(lines, owner)
+    assert services.predict_rows(workflow=workflow) is False
+    rows = list(WorkflowRow.objects.filter(workflow=workflow).order_by("line"))
+    assert [row.state for row in rows] == ["confident"] * 2 + ["routed"] + ["failed"] * 2 + ["routed"] * 10
+    assert [row.confidence for row in rows[:4]] == [0.97, 0.8, 0.79, None]
+    assert rows[3].error_message
+    assert rows[3].reason != rows[4].reason
+    assert Unit.objects.count() == 11
+
+
+def test_a_host_that_fails_for_a_while_is_tried_again(tiny, owner):
+    workflow = tiny.running(["busy"], owner)
+    services.predict_rows(workflow=workflow)
+    row = WorkflowRow.objects.get(workflow=workflow)
+    assert (row.state, row.attempts) == (RowState.AWAITING, 1)
+    assert row.not_before > timezone.now()
+    assert row.error_message
+
+
+def test_a_model_that_cannot_answer_fails_its_rows_with_the_reason(tiny, owner):
+    workflow = tiny.running(["97"], owner)
+    ModelVersion.objects.update(feature_version="older")
+    workflow = Workflow.objects.select_related("version__model", "version__team", "team").get(pk=workflow.pk)
+    assert services.predict_rows(workflow=workflow) is False
+    row = WorkflowRow.objects.get(workflow=workflow)
+    assert (row.state, row.reason) == (RowState.FAILED, "features_changed")
+
+
+def test_a_fault_of_ours_lets_the_rows_wait(tiny, owner):
+    workflow = tiny.running(["97"], owner)
+    ModelVersion.objects.update(backend="unheard-of")
+    workflow = Workflow.objects.select_related("version__model", "version__team", "team").get(pk=workflow.pk)
+    assert services.predict_rows(workflow=workflow) is False
+    row = WorkflowRow.objects.get(workflow=workflow)
+    assert (row.state, row.reason) == (RowState.AWAITING, "prediction_failed")
+
+
+def test_the_last_suspects_are_predicted_too(tiny, owner):
+    workflow = tiny.running(["97", "95"], owner)
+    for _ in range(2):
+        claim(workflow)
+        let_leases_expire(workflow)
+    assert services.predict_rows(workflow=workflow) is False
+    assert states(workflow) == [RowState.CONFIDENT] * 2
 
 
 @pytest.mark.django_db(transaction=True)

@@ -29,7 +29,7 @@ def text_of(response) -> str:
     return response.content.decode()
 
 
-def wizard_data(model, job, **changes) -> dict:
+def wizard_data(model, job, /, **changes) -> dict:
     return {
         "name": "Shoes",
         "kind": WorkflowKind.MODEL_THEN_JOB,

@@ -100,7 +100,8 @@ WITH several AS (
     ORDER BY r.id LIMIT CASE WHEN EXISTS (SELECT 1 FROM several) THEN 0 ELSE 1 END FOR UPDATE SKIP LOCKED
 )
 UPDATE workflows_app_workflowrow AS r
-SET token = token + 1, attempts = attempts + 1, lease_until = statement_timestamp() + %(lease)s, not_before = NULL
+SET token = token + 1, attempts = attempts + 1, not_before = NULL,
+    lease_until = statement_timestamp() + make_interval(secs => %(lease)s)
 WHERE r.id IN (SELECT id FROM several UNION ALL SELECT id FROM alone)
 RETURNING r.id, r.token, r.attempts, r.image_url, r.id IN (SELECT id FROM alone)
 """  # noqa: S608 - put together from constants of this module
@@ -141,7 +142,7 @@ def claim_rows(*, workflow: Workflow, limit: int) -> list[Claim]:
                 "workflow": workflow.pk,
                 "team": workflow.team_id,
                 "limit": limit,
-                "lease": settings.LEASE_TIME,
+                "lease": settings.LEASE_TIME.total_seconds(),
             },
         )
         claims = [Claim(*found) for found in cursor.fetchall()]
@@ -267,35 +268,44 @@ def predict_rows(*, workflow: Workflow, seconds: float = 5.0) -> bool:
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         work = _Work(workflow, until)
+        if not work.claim():
+            return False
         work.answer(work.claims())
         if work.alone is not None:
             work.answer([work.alone])
-        elif work.dry:
-            return False
     return True
 
 
 class _Work:
     """One stretch of predicting: rows are claimed as the classifier asks for them, so that fetching never waits.
 
-    `pending` are the rows that have no answer yet. `dry`: nothing more could be claimed. `alone`: a row that
-    may have stopped two workers and must not be worked on beside others.
+    `pending` are the rows that have no answer yet, `ready` those of them that the classifier has not seen.
+    `alone` is a row that may have stopped two workers and must not be worked on beside others.
     """
 
     def __init__(self, workflow: Workflow, until: float) -> None:
         self.workflow, self.until = workflow, until
         self.pending: dict[int, Claim] = {}
-        self.dry = False
+        self.ready: list[Claim] = []
         self.alone: Claim | None = None
 
+    def claim(self) -> bool:
+        """Claim some rows; False when there are none."""
+        claims = claim_rows(workflow=self.workflow, limit=settings.PREDICT_CHUNK)
+        self.pending.update((claim.row_id, claim) for claim in claims)
+        if claims and claims[0].suspect:
+            self.alone = claims[0]
+        else:
+            self.ready = claims
+        return bool(claims)
+
     def claims(self) -> Iterator[Claim]:
-        while time.monotonic() < self.until:
-            claims = claim_rows(workflow=self.workflow, limit=settings.PREDICT_CHUNK)
-            self.pending.update((claim.row_id, claim) for claim in claims)
-            if not claims or claims[0].suspect:
-                self.dry, self.alone = not claims, claims[0] if claims else None
-                return
-            yield from claims
+        """The claimed rows, and more of them until the time is over."""
+        while self.ready:
+            yield from self.ready
+            self.ready = []
+            if time.monotonic() < self.until:
+                self.claim()
 
     def answer(self, claims: Iterable[Claim]) -> None:
         """Answer the claims; write what is there every few seconds, and keep the leases of the rest."""

@@ -20,7 +20,7 @@ from django.utils.safestring import SafeString, mark_safe
 register = template.Library()
 
 COLOURS = frozenset(
-    "blue azure indigo purple pink red orange yellow lime green teal cyan gray".split()
+    {"blue", "azure", "indigo", "purple", "pink", "red", "orange", "yellow", "lime", "green", "teal", "cyan", "gray"}
 )
 # What app authors write by meaning, and the colour that shows it.
 MEANINGS = {
@@ -67,9 +67,7 @@ def badge(state: Any, label: Any = "", colour: str = "", icon_name: str = "") ->
     """Badge of a state: an enum member with `.label` and `.color`, or a text with `colour` (name or meaning)."""
     text = label or getattr(state, "label", None) or state
     drawing = icon(icon_name) if icon_name else ""
-    return format_html(
-        '<span class="badge tone tone-{}">{}{}</span>', colour_of(colour or state), drawing, text
-    )
+    return format_html('<span class="badge tone tone-{}">{}{}</span>', colour_of(colour or state), drawing, text)
 
 
 @register.filter
@@ -140,21 +138,17 @@ def page_range(page: Any) -> list[int | None]:
 # --- blocks with a body -------------------------------------------------------------------------------
 
 
-@register.simple_block_tag(takes_context=True)
-def card(
-    context: template.Context, content: str, title: str = "", subtitle: str = "", flush: bool = False, **more: Any
-) -> str:
+@register.simple_block_tag
+def card(content: str, title: str = "", subtitle: str = "", flush: bool = False, **more: Any) -> str:
     """A card around the body. `flush` for tables and lists; more: icon, tone, id, actions (safe HTML), classes."""
     values = {"content": content, "title": title, "subtitle": subtitle, "flush": flush, **more}
     return render_to_string("components/_card.html", values)
 
 
-@register.simple_block_tag(takes_context=True)
-def dialog(context: template.Context, content: str, id: str, title: str, size: str = "") -> str:
+@register.simple_block_tag
+def dialog(content: str, id: str, title: str, size: str = "") -> str:  # noqa: A002 the HTML attribute's name
     """A dialog around the body, opened by an element with data-dialog-open="<id>"."""
-    return render_to_string(
-        "components/_dialog.html", {"content": content, "id": id, "title": title, "size": size}
-    )
+    return render_to_string("components/_dialog.html", {"content": content, "id": id, "title": title, "size": size})
 
 
 # --- drawings -----------------------------------------------------------------------------------------
@@ -253,13 +247,15 @@ def confusion(labels: Sequence[str], matrix: Sequence[Sequence[int]], title: str
             }
             for column, count in enumerate(counts)
         ]
-        rows.append({"label": label, "cells": cells, "total": total, "recall": counts[index] / total if total else None})
+        rows.append(
+            {"label": label, "cells": cells, "total": total, "recall": counts[index] / total if total else None}
+        )
     return {"title": title, "labels": labels, "rows": rows}
 
 
 @register.inclusion_tag("components/_reliability.html")
 def reliability(points: Iterable[Sequence[Any]], title: str = "") -> dict[str, Any]:
-    """Reliability drawing: `points` are (mean confidence, accuracy, count) per bin; on the diagonal = well calibrated."""
+    """Reliability drawing of (mean confidence, accuracy, count) per bin; on the diagonal means well calibrated."""
     size = 260.0
     bins = [(float(mean), float(right), int(count)) for mean, right, count in points if count]
     most = max([count for _, _, count in bins], default=1)
