@@ -111,7 +111,7 @@ def stats(workflow: Workflow, counts: Counts, rows_url: str) -> list[dict[str, A
 def pace(workflow: Workflow, counts: Counts) -> str:
     """How fast the model is going, and until when."""
     found = []
-    if counts.per_second:
+    if counts.waiting and counts.per_second:
         found.append(f"{counts.per_second:,.1f} images a second.")
     left = duration(counts.seconds_left)
     if left and workflow.state == WorkflowState.RUNNING:

@@ -25,6 +25,7 @@ from .forms import WorkflowForm
 from .models import Workflow, WorkflowKind, WorkflowRow, WorkflowUpload
 from .presenting import notices, pace, page_context, stats, threshold_words
 from .querysets import briefs, counts
+from .routing import check_threshold
 from .states import WorkflowState
 
 may_view = team_view(may=VIEW, feature=Feature.ML_ASSISTED_LABELING)
@@ -155,20 +156,18 @@ def _number(text: str) -> int:
 
 
 def _preview(model: CustomModel | None, chosen: dict[str, str]) -> dict[str, Any]:
-    """Context of workflows/_preview.html."""
+    """Context of workflows/_preview.html, and whether the model knows what is unlike its training data."""
+    version = model.current if model else None
+    context: dict[str, Any] = {"has_distances": version is not None and services.knows_distances(version=version)}
     try:
-        threshold = Decimal(chosen["threshold"] or "0.8")
-        words = threshold_words(threshold)
-        version = model.current if model else None
-        found = (
-            services.automation(version=version, threshold=threshold, route_unlike=bool(chosen["route_unlike"]))
-            if version
-            else None
-        )
+        threshold = check_threshold(Decimal(chosen["threshold"] or "0.8"))
     except (InvalidOperation, ValueError):
-        return {"threshold_error": "The threshold must be more than 0.5 and at most 1."}
-    has_distances = version is not None and services.knows_distances(version=version)
-    return {"threshold_words": words, "automation": found, "has_distances": has_distances}
+        return context | {"threshold_error": "The threshold must be more than 0.5 and at most 1."}
+    context["threshold_words"] = threshold_words(threshold)
+    if version is not None:
+        unlike = bool(chosen["route_unlike"])
+        context["automation"] = services.automation(version=version, threshold=threshold, route_unlike=unlike)
+    return context
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from itertools import zip_longest
 from urllib.parse import urlsplit
 
 import nh3
@@ -15,13 +16,15 @@ from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
 from .parser import ALLOWED_HTML, HIDDEN_TEXT, VOID
-from .tree import LIQUID, Design, Node, OnlyIf, Question
+from .tree import LIQUID, Design, Node, OnlyIf, Option, Question
 
 PLAIN_ATTRIBUTES = {"class", "title", "alt", "colspan", "rowspan", "lang", "dir"}
 INSTRUCTION_TAGS = {
     "a", "b", "blockquote", "br", "code", "em", "h1", "h2", "h3", "h4", "hr", "i", "li", "ol", "p", "pre", "s",
     "small", "strong", "sub", "sup", "table", "tbody", "td", "th", "thead", "tr", "u", "ul",
 }  # fmt: skip
+KEYS = "1234567890qwertyuiopasdfghjklzxcvbnm"
+"""One key for each answer, in the order of the keyboard; a question with more answers has none for the rest."""
 ImageUrl = Callable[[str], str]
 
 
@@ -137,9 +140,10 @@ class _Drawing:
         chosen = self.answers.get(question.name, [])
         invalid = ' aria-invalid="true"' if question.name in self.errors else ""
         parts = []
-        for number, option in enumerate(question.options, 1):
-            key = f' data-key="{number}"' if number <= 9 else ""
-            hint = f'<kbd class="key" aria-hidden="true">{number}</kbd>' if number <= 9 else ""
+        for option, pressed in zip_longest(question.options, KEYS[: len(question.options)], fillvalue=""):
+            assert isinstance(option, Option)
+            key = f' data-key="{pressed}"' if pressed else ""
+            hint = f'<kbd class="key" aria-hidden="true">{str(pressed).upper()}</kbd>' if pressed else ""
             checked = " checked" if option.value in chosen else ""
             required = " required" if one and question.required else ""
             parts.append(

@@ -1,5 +1,5 @@
 // The labeling page. The server sends <form id="unit-form" hx-post hx-target="#unit" hx-swap="outerHTML"> inside
-// <div id="unit" data-preload="/next.jpg /after.jpg">; its radios and check boxes carry data-key="1" to "9".
+// <div id="unit" data-preload="/next.jpg /after.jpg">; its radios and check boxes carry data-key="1" to "9", "0", then letters.
 (() => {
   const form = () => document.getElementById("unit-form");
   const say = (text) => {
@@ -28,8 +28,8 @@
 
   document.addEventListener("keydown", (event) => {
     if (!form() || event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]")) return;
-    if (/^[1-9]$/.test(event.key) && !typing(event.target)) {
-      const choice = group(event.target).querySelector(`[data-key="${event.key}"]:not(:disabled)`);
+    if (/^[0-9a-z]$/i.test(event.key) && !typing(event.target)) {
+      const choice = group(event.target).querySelector(`[data-key="${event.key.toLowerCase()}"]:not(:disabled)`);
       if (!choice) return;
       event.preventDefault();
       const unit = group(event.target);

@@ -102,6 +102,12 @@ def test_all_tags_are_drawn() -> None:
     assert 'data-key="1"' in html
 
 
+def test_every_answer_has_a_key() -> None:
+    options = "".join(f'<cml:radio label="a{number}"/>' for number in range(40))
+    html = draw(f'<cml:radios label="q" validates="required">{options}</cml:radios>')
+    assert [html.count("data-key="), html.count('data-key="0"'), html.count('data-key="q"')] == [36, 1, 1]
+
+
 def test_the_picture_is_our_copy() -> None:
     html = draw('<img src="{{image_url}}"><img src="http://evil/x.png"><img src="{{other}}">', image_url="http://a/b.jpg")
     assert html == (

@@ -7,8 +7,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from labeling_platform.accounts.models import Feature
+from labeling_platform.accounts.models import Activity, Feature
 from labeling_platform.accounts.services import switch_feature
+from labeling_platform.lib import storage
 from models_app import services
 from models_app.models import CustomModel, ModelVersion, TrainingUpload
 
@@ -148,6 +149,7 @@ def test_training_is_begun_watched_and_canceled(client_for, mate, at, model, add
     ModelVersion.objects.update(state="training", stage="fetching", done=8, images_failed=1, details=details)
     fragment = text(client.get(at("detail", pk=model.pk), headers={"HX-Request": "true"}))
     assert "<html" not in fragment
+    assert 'id="model-status" hx-swap-oob="true"' in fragment
     assert "12 of 30" in fragment
     assert "8 of 30" in fragment
     assert "1 picture could not be had so far" in fragment
@@ -229,11 +231,20 @@ def test_evaluating_before_training_is_refused(client_for, mate, at, model, csv_
     assert response.status_code == 422
 
 
-def test_a_model_is_deleted_with_its_files(client_for, mate, at, model, trained, in_team):
+def test_a_model_is_deleted_after_a_question(client_for, mate, at, model, trained, in_team):
     client = client_for(mate)
     assert "cannot be undone" in text(client.get(at("delete", pk=model.pk)))
     assert client.post(at("delete", pk=model.pk)).url == at("list")
     assert not CustomModel.objects.exists()
+    verbs = list(Activity.objects.order_by("pk").values_list("verb", flat=True))
+    assert verbs[-1] == "model deleted"
+
+
+def test_deleting_a_model_deletes_its_files(model, trained, owner, django_capture_on_commit_callbacks):
+    with django_capture_on_commit_callbacks(execute=True):
+        services.delete_model(model=model, actor=owner)
+    with pytest.raises(FileNotFoundError):
+        storage.read_bytes(trained.ref)
 
 
 def test_a_model_in_use_is_not_deleted(client_for, mate, at, model, trained, in_team):
@@ -273,3 +284,20 @@ def test_without_the_feature_the_page_says_whom_to_ask(client_for, mate, at, tea
     response = client_for(mate).get(at("list"))
     assert response.status_code == 403
     assert "Customer Success Manager" in text(response)
+
+
+@pytest.mark.parametrize("name", ["custommodel", "modelversion", "trainingupload", "evaluation"])
+def test_the_console_shows_everything_and_changes_nothing(client_for, csm, model, trained, add_data, name):
+    add_data(model, "image_url,label\n")
+    client = client_for(csm)
+    assert client.get(reverse(f"admin:models_app_{name}_changelist")).status_code == 200
+    assert client.get(reverse(f"admin:models_app_{name}_add")).status_code == 403
+
+
+def test_the_console_cancels_a_training(client_for, csm, model, add_data, pictures, owner):
+    add_data(model, pictures.training_csv(10))
+    version = services.start_training(model=model, actor=owner)
+    data = {"action": "cancel_trainings", "_selected_action": [version.pk]}
+    client_for(csm).post(reverse("admin:models_app_modelversion_changelist"), data)
+    version.refresh_from_db()
+    assert version.state == "canceled"

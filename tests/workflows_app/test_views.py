@@ -140,7 +140,9 @@ def test_the_preview_follows_the_threshold(model, browser):
     assert "less than 90% confidence" in page
     assert "2 of 5 held-out pictures" in page
     assert "more than 0.5" in text_of(browser.get(at("preview"), {"model": model.pk, "threshold": "0.4"}))
-    assert browser.get(at("preview"), {"model": "'", "threshold": "x"}).status_code == 200
+    for threshold in ("x", "NaN", "1E999999", "-1", "0.5"):
+        page = text_of(browser.get(at("preview"), {"model": "'", "threshold": threshold}))
+        assert "more than 0.5" in page
 
 
 def test_a_draft_can_be_edited_and_deleted(draft, browser):
