@@ -112,7 +112,7 @@ def job_design(request: TeamRequest, pk: int) -> HttpResponse:
     """The design editor. What was typed is kept in the form when it cannot be saved."""
     job = _job(pk)
     if request.method == "POST" and not request.membership.may(EDIT):
-        return render(request, "403.html", {"reason": "Your role in this team does not allow changes."}, status=403)
+        return render(request, "403.html", {"exception": "Your role in this team does not allow changes."}, status=403)
     initial = {"title": job.title, "instructions": job.instructions, "cml": job.cml}
     form = DesignForm(request.POST or None, initial=initial)
     status = 200
@@ -183,7 +183,7 @@ def job_settings(request: TeamRequest, pk: int) -> HttpResponse:
     job = _job(pk)
     may_edit = request.membership.may(EDIT)
     if request.method == "POST" and not may_edit:
-        return render(request, "403.html", {"reason": "Your role in this team does not allow changes."}, status=403)
+        return render(request, "403.html", {"exception": "Your role in this team does not allow changes."}, status=403)
     form = SettingsForm(request.POST or None, instance=_job(pk))
     if not may_edit:
         for field in form.fields.values():

@@ -191,8 +191,10 @@ def _seen_before(seen: Known, label: str) -> tuple[str, str]:
 def _add_evaluation_rows(evaluation: Evaluation, reader: CsvReader, found: Findings) -> None:
     rows: list[EvaluationRow] = []
     for line, values in _rows(reader, found):
+        if found.read > settings.EVALUATION_MAX_ROWS:
+            continue  # the file is refused, but the refusal says how many rows it has
         address = _address(line, values, found)
-        if address is not None and len(rows) <= settings.EVALUATION_MAX_ROWS:
+        if address is not None:
             rows.append(EvaluationRow(team_id=evaluation.team_id, evaluation=evaluation, line=line, image_url=address))
     if found.read > settings.EVALUATION_MAX_ROWS:
         raise Refused(

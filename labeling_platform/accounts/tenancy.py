@@ -52,9 +52,9 @@ def team_view(*, may: str, feature: str = "") -> Callable[[Callable[..., HttpRes
             request.membership, request.team = membership, membership.team
             request.features = enabled_features(membership.team)
             if not membership.may(may):
-                return render(request, "403.html", {"reason": _role_reason(membership)}, status=403)
+                return render(request, "403.html", {"exception": _role_reason(membership)}, status=403)
             if feature and feature not in request.features:
-                return render(request, "403.html", {"reason": CONTACT}, status=403)
+                return render(request, "403.html", {"exception": CONTACT}, status=403)
             with team_scope(membership.team):
                 return view(request, **kwargs)
 

@@ -83,9 +83,11 @@ def prepare_places(data: Path) -> Places:
 
 
 def _server_home(data: Path, identity: Identity) -> Path:
-    if not identity.other or _open_to_others(data):
+    """Decided once for a data directory: a later change of some parent's mode must not hide the database."""
+    record = data / "run" / "server-home"
+    if not record.exists() and (not identity.other or (data / "postgres").exists() or _open_to_others(data)):
         return data
-    return _recorded_folder(data / "run" / "server-home", Path("/var/lib"), identity)
+    return _recorded_folder(record, Path("/var/lib"), identity)
 
 
 def _open_to_others(folder: Path) -> bool:

@@ -84,10 +84,10 @@ def _train(held: Claim) -> None:
         _decide_holdout(backend, ready)
         outcomes = order_outcomes({item.image.label for item in ready})
         state = _fit(held, backend, ready, outcomes)
+    try:
         holdout = [item for item in ready if item.image.holdout]
         held.write(stage="measuring", done=0, total=len(holdout))
         measured = _measure(held, backend, state.ref, holdout, outcomes)
-    try:
         _finish(held, state, measured, outcomes, rows_trained=len(ready) - len(holdout))
     except Lost:
         backend.delete(state.ref)

@@ -8,14 +8,23 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from PIL import Image, ImageDraw
 
 from labeling_platform.accounts.models import Team, User
+from labeling_platform.lib import storage
 from models_app import ingest, services
-from models_app.models import CustomModel, ModelVersion, TrainingUpload
+from models_app.models import (
+    CustomModel,
+    HoldoutPrediction,
+    ModelVersion,
+    PictureFeatures,
+    TrainingImage,
+    TrainingUpload,
+)
 
 SHAPES = ("circles", "squares", "stripes")
 
@@ -138,13 +147,77 @@ def add_data(owner: User) -> Callable[[CustomModel, str | bytes], TrainingUpload
     return add
 
 
+IMAGE_FIELDS = ("line", "image_url", "label", "content_hash", "holdout", "group")
+VERSION_FIELDS = (
+    *("number", "state", "backend", "feature_version", "outcomes", "total", "metrics", "details"),
+    *("rows_trained", "rows_holdout"),
+)
+HOLDOUT_FIELDS = ("label", "scores", "predicted", "confidence", "distance")
+
+
+@dataclass
+class Kept:
+    """What one real training left in the tables and the storage, to be put back without training again."""
+
+    images: list[dict[str, Any]]
+    features: list[dict[str, Any]]
+    version: dict[str, Any]
+    holdout: list[dict[str, Any]]
+    head: bytes
+
+    @classmethod
+    def of(cls, version: ModelVersion) -> Kept:
+        images = TrainingImage.objects.filter(model=version.model).order_by("pk")
+        return cls(
+            list(images.values(*IMAGE_FIELDS)),
+            list(PictureFeatures.objects.values("content_hash", "version", "data")),
+            {name: getattr(version, name) for name in VERSION_FIELDS},
+            list(version.holdout.order_by("pk").values(*HOLDOUT_FIELDS, "image__image_url")),
+            storage.read_bytes(version.ref),
+        )
+
+    def put_back(self, model: CustomModel, owner: User) -> ModelVersion:
+        team = {"team": model.team}
+        upload = TrainingUpload.objects.create(
+            **team, model=model, original_name="training.csv", state="ready", created_by=owner
+        )
+        images = TrainingImage.objects.bulk_create(
+            [TrainingImage(**team, **fields, model=model, upload=upload) for fields in self.images]
+        )
+        PictureFeatures.objects.bulk_create([PictureFeatures(**team, **fields) for fields in self.features])
+        ref = storage.save_bytes(self.head, team_id=model.team.pk, area="models", suffix=".model")
+        version = ModelVersion.objects.create(
+            **team, **self.version, model=model, ref=ref, last_image_id=images[-1].pk, created_by=owner
+        )
+        by_url = {image.image_url: image for image in images}
+        HoldoutPrediction.objects.bulk_create(
+            HoldoutPrediction(
+                **team,
+                version=version,
+                image=by_url[fields["image__image_url"]],
+                **{name: fields[name] for name in HOLDOUT_FIELDS},
+            )
+            for fields in self.holdout
+        )
+        CustomModel.objects.filter(pk=model.pk).update(current=version)
+        return version
+
+
+_kept: list[Kept] = []
+
+
 @pytest.fixture
 def trained(model: CustomModel, pictures: PictureServer, add_data, owner: User) -> ModelVersion:
-    """The model's first version, trained on 3 classes of 15 pictures."""
-    add_data(model, pictures.training_csv(15))
-    version = services.start_training(model=model, actor=owner)
-    assert services.run_training(version=version)
-    version.refresh_from_db()
-    assert version.state == "ready", version.error
+    """The model's first version, trained on 3 classes of 15 pictures. Trained once, then put back for each test."""
+    if _kept:
+        version = _kept[0].put_back(model, owner)
+    else:
+        add_data(model, pictures.training_csv(15))
+        version = services.start_training(model=model, actor=owner)
+        assert services.run_training(version=version)
+        version.refresh_from_db()
+        assert version.state == "ready", version.error
+        _kept.append(Kept.of(version))
     model.refresh_from_db()
+    pictures.asked.clear()
     return version

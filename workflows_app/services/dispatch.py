@@ -12,7 +12,7 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -172,7 +172,7 @@ def finish_rows(*, workflow: Workflow, results: Sequence[tuple[Claim, Answer]]) 
             {
                 "workflow": workflow.pk,
                 "version": workflow.version_id,
-                "lines": json.dumps([asdict(line) for line in lines.values()], allow_nan=False),
+                "lines": json.dumps([vars(line) for line in lines.values()], allow_nan=False),
             },
         )
         return {row_id for (row_id,) in cursor.fetchall()}
