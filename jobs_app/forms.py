@@ -16,7 +16,7 @@ from .models import Job
 class NewJobForm(forms.Form):
     """Make a job from the routing template for one of the team's trained models."""
 
-    model = forms.ModelChoiceField(
+    model: forms.ModelChoiceField[CustomModel] = forms.ModelChoiceField(
         queryset=None,
         label=_("Model"),
         empty_label=_("Choose a trained model…"),

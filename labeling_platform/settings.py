@@ -19,7 +19,7 @@ PUBLIC_URL = env("PUBLIC_URL", default="http://127.0.0.1:8000")
 def _secret_key() -> str:
     """The signing key from SECRET_KEY or the file SECRET_KEY_FILE names; there is no default on purpose."""
     if key := env("SECRET_KEY", default=""):
-        return key
+        return str(key)
     if path := env("SECRET_KEY_FILE", default=""):
         return Path(path).read_text().strip()
     if DEBUG:
@@ -151,7 +151,7 @@ MEDIA_ROOT = DATA_DIR / "files"
 S3_BUCKET = env("S3_BUCKET", default="")
 S3_ENDPOINT_URL = env("S3_ENDPOINT_URL", default="") or None
 S3_REGION = env("S3_REGION", default="") or None
-STORAGES = {
+STORAGES: dict[str, dict[str, object]] = {
     "default": {"BACKEND": "labeling_platform.lib.storage.SafeFileStorage"},
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }

@@ -42,8 +42,6 @@ TERM = re.compile(r"(!?)([A-Za-z0-9_]+)(?::(?:(unchecked)|\[([^\]]*)\]))?")
 class _Builder(HTMLParser):
     """Builds the tree; HTMLParser forgives everything, so strictness about cml: tags is added here."""
 
-    CDATA_CONTENT_ELEMENTS = ("script", "style")
-
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.root = Node("root", line=1, column=1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.conf import settings
 from django.contrib.auth.base_user import BaseUserManager
@@ -135,7 +135,10 @@ class TeamOwned(models.Model):
     """Base of every tenant table. A query outside a team's scope raises ScopeError (django-scopes)."""
 
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="+")
-    objects = ScopedManager(team="team")
+    if TYPE_CHECKING:
+        objects = models.Manager()
+    else:
+        objects = ScopedManager(team="team")
 
     class Meta:
         abstract = True
@@ -152,7 +155,10 @@ class Activity(models.Model):
     object_name = models.CharField(max_length=255, blank=True)
     data = models.JSONField(default=dict)
     created_at = models.DateTimeField(auto_now_add=True)
-    objects = ScopedManager(team="team")
+    if TYPE_CHECKING:
+        objects = models.Manager()
+    else:
+        objects = ScopedManager(team="team")
 
     class Meta:
         ordering = ["-id"]

@@ -22,7 +22,7 @@ def record(
         team=team,
         actor=actor,
         verb=verb,
-        object_type=obj._meta.model_name if obj is not None else "",
+        object_type=(obj._meta.model_name or "") if obj is not None else "",
         object_id=obj.pk if obj is not None else None,
         object_name=str(obj)[:255] if obj is not None else "",
         data=data,

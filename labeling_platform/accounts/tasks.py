@@ -23,7 +23,7 @@ class TeamTask(DjangoTask):
     transaction commits must not turn a done request into an error.
     """
 
-    def delay_on_commit(self, *args: Any, **kwargs: Any) -> None:
+    def delay_on_commit(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]  # celery-types is wrong here
         transaction.on_commit(partial(self.delay, *args, **kwargs), robust=True)
 
     def __call__(self, *args: Any, team_id: int, **kwargs: Any) -> Any:

@@ -8,17 +8,19 @@ from functools import wraps
 from typing import Any
 
 from django.contrib.auth.views import redirect_to_login
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django_scopes import scope
 
 from .features import CONTACT, enabled_features
-from .models import Membership, Team
+from .models import Membership, Team, User
 
 
 class TeamRequest(HttpRequest):
     """What a view under /t/<slug>/ gets: a request of a signed-in member, inside the team's scope."""
 
+    user: User
     team: Team
     membership: Membership
     features: set[str]
@@ -30,7 +32,7 @@ def team_scope(team: Team) -> AbstractContextManager[None]:
     return scope(team=team)  # type: ignore[no-any-return]
 
 
-def team_view(*, may: str, feature: str = "") -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
+def team_view(*, may: str, feature: str = "") -> Callable[[Callable[..., HttpResponseBase]], Callable[..., HttpResponseBase]]:
     """Make a function a page of a team.
 
     Anonymous visitors go to the sign-in page; people outside the team get 404, as for a team that does not
@@ -39,9 +41,9 @@ def team_view(*, may: str, feature: str = "") -> Callable[[Callable[..., HttpRes
     request.membership and request.features set.
     """
 
-    def decorate(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    def decorate(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
         @wraps(view)
-        def guarded(request: Any, team_slug: str, **kwargs: Any) -> HttpResponse:
+        def guarded(request: Any, team_slug: str, **kwargs: Any) -> HttpResponseBase:
             if not request.user.is_authenticated:
                 return redirect_to_login(request.get_full_path())
             membership = (

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
-from django.conf import settings
 from django.core.files import File
 from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, default_storage
@@ -25,10 +24,6 @@ class SafeFileStorage(FileSystemStorage):
     Django's own FileSystemStorage leaves a truncated file under the final name when the disk fills up
     (measured in reference/reliability.md A5); this one writes `.part-<uuid>`, syncs, then renames.
     """
-
-    def __init__(self, **options: Any) -> None:
-        options.setdefault("location", settings.MEDIA_ROOT)
-        super().__init__(**options)
 
     def _save(self, name: str, content: IO[Any]) -> str:
         target = Path(self.path(name))

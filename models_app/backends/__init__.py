@@ -17,11 +17,11 @@ def get_backend(kind: str, *, artifacts: ArtifactStore, options: Mapping[str, An
 
     Raises KeyError for a kind that does not exist.
     """
-    return _make(kind, artifacts, tuple(sorted(options.items())))
+    return _make(kind, artifacts, tuple(sorted(options.items())))  # type: ignore[arg-type]  # stores hash by identity
 
 
 @lru_cache(maxsize=8)
-def _make(kind: str, artifacts: ArtifactStore, options: tuple[tuple[str, Any], ...]) -> ClassifierBackend:
+def _make(kind: str, artifacts: Any, options: tuple[tuple[str, Any], ...]) -> ClassifierBackend:
     module, _, name = KINDS[kind].rpartition(".")
     backend: ClassifierBackend = getattr(import_module(module), name)(artifacts=artifacts, **dict(options))
     return backend

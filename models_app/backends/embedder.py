@@ -67,9 +67,9 @@ class Embedder:
         """
         size = self.recipe.size
         try:
-            image = Image.open(io.BytesIO(data), formats=["JPEG", "PNG"])
-            image.draft("RGB", (size * PREPARED_SIDES, size * PREPARED_SIDES))
-            image = _upright_rgb(image)
+            opened = Image.open(io.BytesIO(data), formats=["JPEG", "PNG"])
+            opened.draft("RGB", (size * PREPARED_SIDES, size * PREPARED_SIDES))
+            image = _upright_rgb(opened)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise BadImage("The picture is damaged and cannot be read.", code="decode_failed") from error
         whole = image.resize((size, size), Image.Resampling.BICUBIC, reducing_gap=3)

@@ -37,11 +37,11 @@ def unit_roots(vectors: np.ndarray) -> np.ndarray:
     """Square roots of the vectors' positive part, at unit length: float32 (n, d)."""
     roots = np.sqrt(np.maximum(vectors, 0))
     lengths = np.linalg.norm(roots, axis=1, keepdims=True)
-    return (roots / np.maximum(lengths, 1e-12)).astype(np.float32)
+    return np.asarray(roots / np.maximum(lengths, 1e-12), np.float32)
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12))
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
