@@ -81,9 +81,7 @@ class Unit(TeamOwned):
             models.CheckConstraint(condition=models.Q(slots__gte=0), name="unit_slots_not_negative"),
         ]
         indexes = [
-            models.Index(
-                fields=["job", "id"], name="unit_open", condition=models.Q(state="judgable", slots__gt=0)
-            ),
+            models.Index(fields=["job", "id"], name="unit_open", condition=models.Q(state="judgable", slots__gt=0)),
             models.Index(fields=["job", "state"], name="unit_by_state"),
         ]
 
@@ -117,13 +115,9 @@ class Page(TeamOwned):
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(
-                fields=["contributor"], condition=models.Q(state="open"), name="one_open_page_each"
-            )
+            models.UniqueConstraint(fields=["contributor"], condition=models.Q(state="open"), name="one_open_page_each")
         ]
-        indexes = [
-            models.Index(fields=["expires_at"], name="page_expiry", condition=models.Q(state="open"))
-        ]
+        indexes = [models.Index(fields=["expires_at"], name="page_expiry", condition=models.Q(state="open"))]
 
 
 class Judgment(TeamOwned):

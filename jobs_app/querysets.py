@@ -37,7 +37,9 @@ def job_counts(job: Job) -> JobCounts:
     pages = Page.objects.filter(job=job, state=PageState.OPEN, expires_at__gt=timezone.now())
     held = sum(len(ids) for ids in pages.values_list("unit_ids", flat=True))
     hour = timezone.now() - timedelta(hours=1)
-    judged = Judgment.objects.filter(job=job).aggregate(n=Count("pk"), recent=Count("pk", filter=Q(created_at__gt=hour)))
+    judged = Judgment.objects.filter(job=job).aggregate(
+        n=Count("pk"), recent=Count("pk", filter=Q(created_at__gt=hour))
+    )
     return JobCounts(
         new=states.get(UnitState.NEW, 0),
         waiting=states.get(UnitState.JUDGABLE, 0),

@@ -20,7 +20,9 @@ urlpatterns = [
     path("readyz", health.readyz),
     path("accounts/", include("allauth.urls")),
     path("admin/", admin.site.urls),
-    path("samples/<str:name>.csv", lambda request, name: sample_views.table(request, f"{name}.csv"), name="sample_table"),
+    path(
+        "samples/<str:name>.csv", lambda request, name: sample_views.table(request, f"{name}.csv"), name="sample_table"
+    ),
     path("samples/<str:name>", sample_views.picture, name="sample_picture"),
     path("t/<slug:team_slug>/", include(team_urls)),
 ]

@@ -18,7 +18,7 @@ _OTHERS = re.compile(r"[^A-Za-z0-9_.\-]+")
 _NEGATIVE_LOOKALIKES = {"negative", "negatives", "negative_example", "negativeexamples", "negative_examples", "other"}
 
 
-class LabelProblem(ValueError):  # noqa: N818
+class LabelProblem(ValueError):
     """A label that cannot be used; `code` names the reason, the text says what to do."""
 
     def __init__(self, code: str, message: str) -> None:

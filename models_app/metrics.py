@@ -76,9 +76,8 @@ def assign_folds(labels: Sequence[str], groups: Sequence[int], *, folds: int, se
     """A fold number (int array of n) for each row: stratified, whole groups only, sizes as even as groups allow."""
     random = np.random.default_rng(seed)
     result = np.zeros(len(labels), np.int64)
-    start = 0
     by_label = _groups_by_label(labels, groups)
-    for label in sorted(by_label):
+    for start, label in enumerate(sorted(by_label)):
         clusters = by_label[label]
         sizes = np.zeros(folds)
         order = sorted(random.permutation(len(clusters)).tolist(), key=lambda place: -len(clusters[place]))
@@ -86,7 +85,6 @@ def assign_folds(labels: Sequence[str], groups: Sequence[int], *, folds: int, se
             fold = int(np.argmin(np.roll(sizes, -start)) + start) % folds
             sizes[fold] += len(clusters[place])
             result[clusters[place]] = fold
-        start += 1
     return result
 
 

@@ -58,7 +58,17 @@ def serve_broken() -> str:
 def start_server(data: Path, allow: str) -> tuple[subprocess.Popen[bytes], str]:
     """Start the platform on an empty data directory; wait until it serves."""
     env = os.environ | {"IMAGE_FETCH_ALLOW": allow}
-    command = [sys.executable, "-m", "labeling_platform.stack", "serve", "--port", "0", "--no-demo", "--data", str(data)]
+    command = [
+        sys.executable,
+        "-m",
+        "labeling_platform.stack",
+        "serve",
+        "--port",
+        "0",
+        "--no-demo",
+        "--data",
+        str(data),
+    ]
     process = subprocess.Popen(command, env=env, cwd=PROJECT, stdout=sys.stderr)
     state = data / "run" / "state.json"
     deadline = time.monotonic() + 180

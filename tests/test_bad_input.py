@@ -134,7 +134,7 @@ def test_a_file_over_the_limit_is_refused_at_the_field(training_page, settings) 
 ELSEWHERE = {
     "101 evaluation rows": ("tests/models_app/test_evaluation.py", "test_101_rows_are_refused"),
     "CML that does not parse": ("tests/jobs_app/test_services.py", "test_a_broken_design_is_not_saved"),
-    "threshold 0.5 and 1.01": ("tests/workflows_app/test_views.py", "\"1.01\""),
+    "threshold 0.5 and 1.01": ("tests/workflows_app/test_views.py", '"1.01"'),
     "launch twice": ("tests/workflows_app/test_views.py", "happens_once"),
     "two tabs launching at once": ("tests/workflows_app/test_services.py", "two_tabs"),
 }

@@ -37,7 +37,7 @@ GONE = "The stored file is gone. Upload it again."
 GAVE_UP = "Reading this file was started {times} times and never got on. Ask your Customer Success Manager."
 
 
-class Superseded(Exception):  # noqa: N818 - nothing went wrong
+class Superseded(Exception):
     """Another reader has taken over; this one must stop and change nothing more."""
 
 

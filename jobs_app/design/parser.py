@@ -66,7 +66,9 @@ class _Builder(HTMLParser):
         self.count += 1
         if self.count > MAX_NODES or len(self.stack) > MAX_DEPTH:
             if self.count == MAX_NODES + 1 or len(self.stack) == MAX_DEPTH + 1:
-                self.problem("too_big", f"The design is too deep or too long (at most {MAX_NODES} tags, {MAX_DEPTH} deep).")
+                self.problem(
+                    "too_big", f"The design is too deep or too long (at most {MAX_NODES} tags, {MAX_DEPTH} deep)."
+                )
             return
         line, column = self.place()
         node = Node(tag, {name: value or "" for name, value in attrs}, line=line, column=column)
@@ -91,7 +93,10 @@ class _Builder(HTMLParser):
             if left.cml:
                 self.problems.append(
                     DesignProblem(
-                        left.line, left.column, "not_closed", f"<{left.tag}> is not closed. Add </{left.tag}> before </{tag}>."
+                        left.line,
+                        left.column,
+                        "not_closed",
+                        f"<{left.tag}> is not closed. Add </{left.tag}> before </{tag}>.",
                     )
                 )
         self.stack.pop()
@@ -105,7 +110,9 @@ class _Builder(HTMLParser):
         for left in self.stack[1:]:
             if left.cml:
                 self.problems.append(
-                    DesignProblem(left.line, left.column, "not_closed", f"<{left.tag}> is never closed. Add </{left.tag}>.")
+                    DesignProblem(
+                        left.line, left.column, "not_closed", f"<{left.tag}> is never closed. Add </{left.tag}>."
+                    )
                 )
 
 
@@ -161,7 +168,9 @@ class _Reader:
             return
         if kind in QUESTIONS:
             if inside:
-                self.problem(node, "nested", f"<{node.tag}> stands inside <cml:{inside}>. Close <cml:{inside}> before it.")
+                self.problem(
+                    node, "nested", f"<{node.tag}> stands inside <cml:{inside}>. Close <cml:{inside}> before it."
+                )
             else:
                 self.read_question(node, kind, conditions)
                 inside = kind
@@ -220,7 +229,11 @@ class _Reader:
             label = child.attributes.get("label", "").strip() or child.attributes.get("value", "").strip()
             value = child.attributes.get("value", "").strip() or derive_name(label)
             if not value:
-                self.problem(child, "no_value", f'<{child.tag}> needs a label and a value: <{child.tag} label="Boots" value="boots"/>.')
+                self.problem(
+                    child,
+                    "no_value",
+                    f'<{child.tag}> needs a label and a value: <{child.tag} label="Boots" value="boots"/>.',
+                )
             elif not VALUE.fullmatch(value):
                 fixed = re.sub(r"[\s\"'<>]+", "_", value)
                 self.problem(child, "bad_value", f"The value “{value}” may not have spaces or quotes. Use “{fixed}”.")
@@ -242,7 +255,9 @@ class _Reader:
                 match = TERM.fullmatch(term.strip())
                 if match is None:
                     self.problem(
-                        node, "bad_only_if", f"only-if=“{text}” cannot be read. Write question:[value], or question:unchecked."
+                        node,
+                        "bad_only_if",
+                        f"only-if=“{text}” cannot be read. Write question:[value], or question:unchecked.",
                     )
                     return None
                 negated, name, unchecked, value = match.groups()
@@ -259,9 +274,13 @@ class _Reader:
             for term in (term for group in condition for term in group):
                 question = names.get(term.question)
                 if question is None or term.question == own:
-                    self.problem(node, "unknown_question", f"only-if names “{term.question}”, which is no other question.")
+                    self.problem(
+                        node, "unknown_question", f"only-if names “{term.question}”, which is no other question."
+                    )
                 elif term.value and question.options and not _known_option(question, term.value):
-                    self.problem(node, "unknown_answer", f"“{term.question}” has no answer “{term.value}” (in only-if).")
+                    self.problem(
+                        node, "unknown_answer", f"“{term.question}” has no answer “{term.value}” (in only-if)."
+                    )
 
 
 def _known_option(question: Question, value: str) -> bool:

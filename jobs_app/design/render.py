@@ -109,7 +109,8 @@ class _Drawing:
         if only_if is None:
             return ""
         terms = [
-            [[self.prefix + term.question, term.value, term.negated, term.unchecked] for term in group] for group in only_if
+            [[self.prefix + term.question, term.value, term.negated, term.unchecked] for term in group]
+            for group in only_if
         ]
         return f' data-only-if="{escape(json.dumps(terms))}"'
 
@@ -118,7 +119,9 @@ class _Drawing:
         error = self.errors.get(question.name, "")
         named = f' aria-describedby="{name}-error"' if error else ""
         described = f' aria-invalid="true"{named}' if error else ""
-        help_ = f'<div class="form-hint">{escape(self.fill(question.instructions))}</div>' if question.instructions else ""
+        help_ = (
+            f'<div class="form-hint">{escape(self.fill(question.instructions))}</div>' if question.instructions else ""
+        )
         problem = f'<div class="invalid-feedback d-block" id="{name}-error">{escape(error)}</div>' if error else ""
         mark = ' <span class="text-danger" aria-hidden="true">*</span>' if question.required else ""
         label = escape(self.fill(question.label)) + mark
@@ -129,7 +132,11 @@ class _Drawing:
                 f'<fieldset class="cml-question mb-3"{condition}{named}><legend class="form-label">{label}</legend>'
                 f"{help_}{body}{problem}</fieldset>"
             )
-        body = self.select(question, name, described) if question.kind == "select" else self.text(question, name, described)
+        body = (
+            self.select(question, name, described)
+            if question.kind == "select"
+            else self.text(question, name, described)
+        )
         return (
             f'<div class="cml-question mb-3"{condition}><label class="form-label" for="{name}">{label}</label>'
             f"{help_}{body}{problem}</div>"
@@ -148,7 +155,8 @@ class _Drawing:
             required = " required" if one and question.required else ""
             parts.append(
                 f'<label class="answer"><input class="form-check-input" name="{name}"'
-                f' type="{"radio" if one else "checkbox"}" value="{escape(option.value)}"{key}{checked}{required}{invalid}>'
+                f' type="{"radio" if one else "checkbox"}" value="{escape(option.value)}"'
+                f"{key}{checked}{required}{invalid}>"
                 f"<span>{escape(self.fill(option.label))}</span>{hint}</label>"
             )
         return f'<div class="answers">{"".join(parts)}</div>'

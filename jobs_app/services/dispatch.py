@@ -36,7 +36,7 @@ UPDATE jobs_app_unit unit SET slots = unit.slots - 1 FROM picked WHERE unit.id =
 """
 
 
-class InvalidAnswers(Exception):  # noqa: N818
+class InvalidAnswers(Exception):
     """Answers are missing or wrong; nothing was kept. `errors` and `answers` are by unit id, then question."""
 
     def __init__(self, errors: dict[int, dict[str, str]], answers: dict[int, Answers]) -> None:
@@ -171,7 +171,9 @@ def submit_page(*, page: Page, user: User, submitted: Mapping[str, Sequence[str]
     if page.state == PageState.SUBMITTED:
         return Submission(0, 0, repeated=True)
     if page.state == PageState.RELEASED:
-        raise Refused("Your time for this row ran out and it was given back. Here is the next one.", code="page_expired")
+        raise Refused(
+            "Your time for this row ran out and it was given back. Here is the next one.", code="page_expired"
+        )
     job, design = page.job, parse_design(page.job.cml)
     answers = _read(design, page, submitted)
     PageState.move(Page.objects.filter(pk=page.pk), PageState.SUBMITTED, submitted_at=timezone.now())

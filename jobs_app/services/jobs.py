@@ -21,9 +21,7 @@ FROZEN = "A launched workflow uses this job, so its design and routing can no lo
 
 
 @transaction.atomic
-def create_routing_job(
-    *, model: CustomModel, actor: User | None, title: str = "", judgments_per_unit: int = 1
-) -> Job:
+def create_routing_job(*, model: CustomModel, actor: User | None, title: str = "", judgments_per_unit: int = 1) -> Job:
     """Make a job from the template “Image Categorization for Model Routing” for a trained model.
 
     One answer for each of the model's outcomes; automatic launching of rows is on. Refuses a model
@@ -145,13 +143,17 @@ def check_routing(*, job: Job, outcomes: Sequence[str]) -> list[DesignProblem]:
     problems = [*check_routing_design(parse_design(job.cml), outcomes)]
     if not job.auto_launch:
         problems.append(
-            DesignProblem(0, 0, "auto_launch_off", "Automatic launching of rows is off. Turn it on in the job's settings.")
+            DesignProblem(
+                0, 0, "auto_launch_off", "Automatic launching of rows is off. Turn it on in the job's settings."
+            )
         )
     if job.state == JobState.CANCELED:
         problems.append(DesignProblem(0, 0, "canceled", "The job is canceled. Choose or make another one."))
     if not Unit.objects.filter(job=job, golden=True).exists():
         problems.append(
-            DesignProblem(0, 0, "no_test_questions", "The job has no test questions: every answer will be trusted.", "warning")
+            DesignProblem(
+                0, 0, "no_test_questions", "The job has no test questions: every answer will be trusted.", "warning"
+            )
         )
     if is_template_instructions(job.instructions):
         problems.append(

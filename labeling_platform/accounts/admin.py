@@ -148,9 +148,7 @@ class TeamAdmin(ModelAdmin):
                 services.set_role(team=item.team, user=item.user, role=Role(item.role), actor=request.user)
         for item in formset.deleted_objects:
             if isinstance(item, TeamFeature):
-                services.switch_feature(
-                    team=form.instance, feature=Feature(item.name), on=False, actor=request.user
-                )
+                services.switch_feature(team=form.instance, feature=Feature(item.name), on=False, actor=request.user)
             else:
                 services.remove_member(team=item.team, user=item.user, actor=request.user)
         formset.save_m2m()

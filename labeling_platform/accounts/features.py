@@ -13,9 +13,7 @@ CONTACT = "Contact your Customer Success Manager for access to this feature."
 def enabled_features(team: Team) -> set[str]:
     """Names of the features that are on for the team at this moment."""
     now = timezone.now()
-    return set(
-        TeamFeature.objects.filter(Q(until=None) | Q(until__gt=now), team=team).values_list("name", flat=True)
-    )
+    return set(TeamFeature.objects.filter(Q(until=None) | Q(until__gt=now), team=team).values_list("name", flat=True))
 
 
 def is_enabled(team: Team, feature: Feature) -> bool:

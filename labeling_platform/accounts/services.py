@@ -14,9 +14,7 @@ from .models import Activity, Feature, Membership, Organization, Team, TeamFeatu
 from .permissions import Role
 
 
-def record(
-    *, team: Team | None, actor: User | None, verb: str, obj: Model | None = None, **data: Any
-) -> Activity:
+def record(*, team: Team | None, actor: User | None, verb: str, obj: Model | None = None, **data: Any) -> Activity:
     """Write one line of the activity log."""
     return Activity.objects.create(  # type: ignore[no-any-return]
         team=team,
@@ -80,4 +78,3 @@ def switch_feature(
     record(
         team=team, actor=actor, verb=f"feature switched {'on' if on else 'off'}", feature=str(feature), reason=reason
     )
-

@@ -32,7 +32,9 @@ def team_scope(team: Team) -> AbstractContextManager[None]:
     return scope(team=team)  # type: ignore[no-any-return]
 
 
-def team_view(*, may: str, feature: str = "") -> Callable[[Callable[..., HttpResponseBase]], Callable[..., HttpResponseBase]]:
+def team_view(
+    *, may: str, feature: str = ""
+) -> Callable[[Callable[..., HttpResponseBase]], Callable[..., HttpResponseBase]]:
     """Make a function a page of a team.
 
     Anonymous visitors go to the sign-in page; people outside the team get 404, as for a team that does not

@@ -29,7 +29,7 @@ class CsvProblem:
         return {"line": self.line, "column": self.column, "code": self.code, "message": self.message}
 
 
-class CsvRefused(Exception):  # noqa: N818 - it is an answer, not an error of ours
+class CsvRefused(Exception):
     """The file as a whole cannot be used; `problem` says why."""
 
     def __init__(self, problem: CsvProblem) -> None:
@@ -130,7 +130,9 @@ class CsvReader:
             )
         if len(names) > self.limits.max_columns:
             raise refuse(
-                "too_many_columns", f"Line 1: {len(names)} columns; at most {self.limits.max_columns} are possible.", line=1
+                "too_many_columns",
+                f"Line 1: {len(names)} columns; at most {self.limits.max_columns} are possible.",
+                line=1,
             )
         seen: set[str] = set()
         for place, name in enumerate(names, 1):
@@ -210,7 +212,9 @@ class CsvReader:
             return CsvProblem(
                 line, None, "open_quote", f"Line {line}: a quotation mark is opened and never closed. Close it."
             )
-        return CsvProblem(line, None, "unreadable", f"Line {line}: cannot be read ({error}). Check the quotation marks.")
+        return CsvProblem(
+            line, None, "unreadable", f"Line {line}: cannot be read ({error}). Check the quotation marks."
+        )
 
     def _check(self, line: int, last: int, values: list[str], width: int, max_cell: int) -> CsvProblem | None:
         if len(values) != width:
@@ -227,7 +231,10 @@ class CsvReader:
                 return CsvProblem(line, name, "nul", f"Line {line}: {name} contains a NUL byte. Export it as text.")
             if len(value) > max_cell:
                 return CsvProblem(
-                    line, name, "cell_too_long", f"Line {line}: {name} has {len(value):,} characters (limit {max_cell:,})."
+                    line,
+                    name,
+                    "cell_too_long",
+                    f"Line {line}: {name} has {len(value):,} characters (limit {max_cell:,}).",
                 )
         return None
 

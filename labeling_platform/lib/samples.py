@@ -93,7 +93,9 @@ class _Drawing:
         self.pen.line([*smooth, smooth[0]], fill=outline or self.shade(fill, 0.6), width=4, joint="curve")
 
     def line(self, points: list[Point], fill: Color, width: float) -> None:
-        self.pen.line([self.at(point) for point in points], fill=fill, width=max(1, round(width * SIZE * SCALE)), joint="curve")
+        self.pen.line(
+            [self.at(point) for point in points], fill=fill, width=max(1, round(width * SIZE * SCALE)), joint="curve"
+        )
 
     def vary(self, value: float, by: float = 0.02) -> float:
         return value + self.dice.uniform(-by, by)
@@ -162,7 +164,9 @@ class _Drawing:
             self.line([(x - 0.06, 0.77), (x, 0.66), (x + 0.07, 0.77)], color, self.dice.uniform(0.025, 0.05))
         if self.dice.random() < 0.7:
             height = self.dice.uniform(0.5, 0.62)
-            self.line([(0.2, 0.77), (0.19, height), (0.33, height - 0.02), (0.42, 0.77)], color, self.dice.uniform(0.02, 0.04))
+            self.line(
+                [(0.2, 0.77), (0.19, height), (0.33, height - 0.02), (0.42, 0.77)], color, self.dice.uniform(0.02, 0.04)
+            )
         if self.dice.random() < 0.2:  # many straps: nearly a shoe
             for step in range(4):
                 x = 0.36 + step * 0.11
@@ -189,7 +193,9 @@ class _Drawing:
             self.line([(0.5, 0.82), (0.5, 0.5)], (100, 70, 45), 0.06)
             self.shape([(0.5, 0.16), (0.74, 0.36), (0.68, 0.6), (0.32, 0.6), (0.26, 0.36)], (70, 140, 80))
         elif kind == "ball":
-            circle = [(0.5 + 0.27 * math.cos(t / 12 * math.tau), 0.54 + 0.27 * math.sin(t / 12 * math.tau)) for t in range(12)]
+            circle = [
+                (0.5 + 0.27 * math.cos(t / 12 * math.tau), 0.54 + 0.27 * math.sin(t / 12 * math.tau)) for t in range(12)
+            ]
             self.shape(circle, color)
         elif kind == "sock":  # shaped like a boot, without a sole
             self.shape(
@@ -211,7 +217,10 @@ class _Drawing:
             other = self.shade(base, self.dice.uniform(0.7, 0.95))
             for y in range(SIZE):
                 share = y / SIZE
-                pen.line([(0, y), (SIZE, y)], fill=tuple(round(a + (b - a) * share) for a, b in zip(base, other, strict=True)))
+                pen.line(
+                    [(0, y), (SIZE, y)],
+                    fill=tuple(round(a + (b - a) * share) for a, b in zip(base, other, strict=True)),
+                )
         elif kind < 0.6:
             pen.rectangle([0, SIZE * 0.7, SIZE, SIZE], fill=self.shade(base, 0.82))
         elif kind < 0.75:

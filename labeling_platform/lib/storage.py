@@ -31,8 +31,7 @@ class SafeFileStorage(FileSystemStorage):
         part = target.parent / f".part-{uuid.uuid4().hex}"
         try:
             with open(part, "xb") as out:
-                for piece in _pieces(content):
-                    out.write(piece)
+                out.writelines(_pieces(content))
                 out.flush()
                 os.fsync(out.fileno())
             os.rename(part, target)

@@ -23,7 +23,12 @@ class UploadState(States):
     READY = "ready", _("Ready")
     REFUSED = "refused", _("Refused")
     moves = nonmember(
-        {"received": {"reading", "refused"}, "reading": {"received", "ready", "refused"}, "ready": set(), "refused": set()}
+        {
+            "received": {"reading", "refused"},
+            "reading": {"received", "ready", "refused"},
+            "ready": set(),
+            "refused": set(),
+        }
     )
     colors = nonmember({"received": "azure", "reading": "azure", "ready": "green", "refused": "red"})
 

@@ -36,7 +36,9 @@ def server_identity() -> Identity:
     try:
         nobody = pwd.getpwnam("nobody")
     except KeyError as error:
-        raise StackError("PostgreSQL does not run as root and there is no user 'nobody': start as a normal user.") from error
+        raise StackError(
+            "PostgreSQL does not run as root and there is no user 'nobody': start as a normal user."
+        ) from error
     return Identity(nobody.pw_uid, nobody.pw_gid, other=True)
 
 
@@ -138,7 +140,14 @@ def _binaries(home: Path, identity: Identity) -> Path:
             shutil.copytree(libraries, part / libraries.name, symlinks=True)
         for path in [part, *part.rglob("*")]:
             if not path.is_symlink():
-                path.chmod(path.stat().st_mode | (0o055 if path.is_dir() else 0o044 | (path.stat().st_mode & 0o100) // 8 | (path.stat().st_mode & 0o100) // 64))
+                path.chmod(
+                    path.stat().st_mode
+                    | (
+                        0o055
+                        if path.is_dir()
+                        else 0o044 | (path.stat().st_mode & 0o100) // 8 | (path.stat().st_mode & 0o100) // 64
+                    )
+                )
         part.rename(home / "pg18")
     return copy / "bin"
 

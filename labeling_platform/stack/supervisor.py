@@ -239,7 +239,9 @@ def _own_children(places: Places, env: dict[str, str], port: int) -> list[Child]
         ],
         "worker": [*worker, "-Q", "default,predict,reports", "--concurrency", "2", "-n", "worker@local"],
         "trainer": [*worker, "-Q", "train", "--concurrency", "1", "-n", "trainer@local"],
-        "beat": [*celery, "beat", "--schedule", str(places.run / "beat-schedule"), "--pidfile=", "--loglevel", "WARNING"],
+        "beat": [
+            *celery, "beat", "--schedule", str(places.run / "beat-schedule"), "--pidfile=", "--loglevel", "WARNING",
+        ],
     }  # fmt: skip
     return [Child(name, argv, env, places.logs / f"{name}.log") for name, argv in commands.items()]
 

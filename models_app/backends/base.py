@@ -23,11 +23,11 @@ class BackendError(Exception):
         self.message, self.code = message, code
 
 
-class Transient(BackendError):  # noqa: N818 - the name says what to do, not that it is an error
+class Transient(BackendError):
     retryable = True
 
 
-class Permanent(BackendError):  # noqa: N818
+class Permanent(BackendError):
     pass
 
 
@@ -43,7 +43,7 @@ class ModelNotFound(Permanent):
     pass
 
 
-class Canceled(Exception):  # noqa: N818
+class Canceled(Exception):
     """Raised by a progress callback to stop a training."""
 
 
@@ -99,7 +99,10 @@ class TrainingSpec:
 
 @dataclass(frozen=True)
 class TrainingState:
-    """Where a training is: `ref` names its artifact or remote model; phase is queued, training, ready, failed or lost."""
+    """Where a training is: `ref` names its artifact or remote model.
+
+    `phase` is queued, training, ready, failed or lost.
+    """
 
     ref: str
     phase: str

@@ -118,7 +118,10 @@ def load_embedder(name: str, *, cache_dir: Path, threads: int = 1) -> Embedder:
         recipe = RECIPES[name]
         source = _weights_path(recipe)
         digest = hashlib.sha256(source.read_bytes()).hexdigest()[:12]
-        path = cache_dir / f"{recipe.package}-{recipe.size}-{'int8' if recipe.int8 else 'fp32'}-{digest}-{CODE_VERSION}.onnx"
+        path = (
+            cache_dir
+            / f"{recipe.package}-{recipe.size}-{'int8' if recipe.int8 else 'fp32'}-{digest}-{CODE_VERSION}.onnx"
+        )
         if not path.exists():
             _write(path, _build(recipe, source))
         content = path.read_bytes()

@@ -112,7 +112,14 @@ class Head:
         body = io.BytesIO(content[8 + length :])
         mean, weights, bias, reference = (np.lib.format.read_array(body, allow_pickle=False) for _ in range(4))
         return cls(
-            tuple(header["classes"]), mean, weights, bias, header["temperature"], reference, header["cut"], header["details"]
+            tuple(header["classes"]),
+            mean,
+            weights,
+            bias,
+            header["temperature"],
+            reference,
+            header["cut"],
+            header["details"],
         )
 
 

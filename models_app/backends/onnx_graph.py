@@ -43,7 +43,9 @@ class _Graph:
         self.nodes.append(helper.make_node(operation, inputs, [name], name=f"n{len(self.nodes)}", **attributes))
         return name
 
-    def convolution(self, kernel: str, norm: str, *, stride: int = 1, depthwise: bool = False, act: bool = True) -> None:
+    def convolution(
+        self, kernel: str, norm: str, *, stride: int = 1, depthwise: bool = False, act: bool = True
+    ) -> None:
         """Convolution with its batch normalisation folded in, TensorFlow's SAME padding, then ReLU6."""
         weight = self.weights[f"{kernel}.weight"].astype(np.float64)
         scale = self.weights[f"{norm}.weight"] / np.sqrt(self.weights[f"{norm}.running_var"] + BATCH_NORM_EPSILON)
@@ -126,7 +128,9 @@ def calibration_pictures(size: int, count: int = CALIBRATION_PICTURES, seed: int
         picture = random.uniform(60, 200) + random.uniform(15, 60) * (grey + random.uniform(0, 1) * texture)
         picture += (across * random.normal() + down * random.normal())[..., None] * random.uniform(0, 60)
         for _ in range(random.integers(0, 9)):
-            x, y, w, h, turn = random.uniform(-1, 1, 2).tolist() + random.uniform(0.05, 0.7, 2).tolist() + [random.uniform(0, np.pi)]
+            x, y, w, h, turn = (
+                random.uniform(-1, 1, 2).tolist() + random.uniform(0.05, 0.7, 2).tolist() + [random.uniform(0, np.pi)]
+            )
             u = (across - x) * np.cos(turn) + (down - y) * np.sin(turn)
             v = (down - y) * np.cos(turn) - (across - x) * np.sin(turn)
             inside = (np.abs(u) < w) & (np.abs(v) < h) if random.random() < 0.5 else (u / w) ** 2 + (v / h) ** 2 < 1

@@ -30,7 +30,7 @@ BATCH, QUERY_BATCH, PREDICT_BATCH = 16, 1000, 256
 PAUSES = (2.0, 6.0)  # seconds before the second and the third try of pictures that failed for a passing reason
 
 
-class CannotTrain(Exception):  # noqa: N818 - it is an answer, not an error of ours
+class CannotTrain(Exception):
     """The training ends here, for a reason in words that a person can act on."""
 
 

@@ -45,7 +45,11 @@ def running() -> Iterator[Running]:
     env.pop("DJANGO_SETTINGS_MODULE", None)
     with open(data / "server.log", "wb") as log:
         process = subprocess.Popen(
-            stack("serve", "--port", "0", "--no-demo", "--data", str(data)), env=env, cwd=PROJECT, stdout=log, stderr=log
+            stack("serve", "--port", "0", "--no-demo", "--data", str(data)),
+            env=env,
+            cwd=PROJECT,
+            stdout=log,
+            stderr=log,
         )
     state = data / "run" / "state.json"
     deadline = time.monotonic() + 180
@@ -56,9 +60,15 @@ def running() -> Iterator[Running]:
             address = json.loads(state.read_text()).get("address", "")
     assert address, (data / "server.log").read_text()
     password = secrets.token_urlsafe(12)
-    people = ["owner:owner@e2e.example", "contributor:ann@e2e.example", "contributor:bo@e2e.example", "viewer:vi@e2e.example"]
+    people = [
+        "owner:owner@e2e.example",
+        "contributor:ann@e2e.example",
+        "contributor:bo@e2e.example",
+        "viewer:vi@e2e.example",
+    ]
     subprocess.run(
-        stack("manage", "--data", str(data), "make_team", "--slug", "e2e", "--feature", "ml_assisted_labeling", "E2E", *people),
+        stack("manage", "--data", str(data), "make_team", "--slug", "e2e", "--feature", "ml_assisted_labeling",
+              "E2E", *people),
         env=env | {"TEAM_PASSWORD": password}, cwd=PROJECT, check=True,
     )  # fmt: skip
     yield Running(address, data, password)

@@ -80,7 +80,9 @@ class Guide:
         self.page.wait_for_url(re.compile(r"/evaluations/\d+/"))
         expect(self.page.locator(".picture-card").first).to_be_visible(timeout=timeout * 1000)
 
-    def create_job(self, model_name: str, title: str, instructions: str, *, design: Callable[[str], str] | None = None) -> int:
+    def create_job(
+        self, model_name: str, title: str, instructions: str, *, design: Callable[[str], str] | None = None
+    ) -> int:
         """Make the routing job, write instructions, perhaps change the design."""
         self.visit("jobs/new/")
         self.page.get_by_label("Model").select_option(label=model_name)
@@ -174,7 +176,8 @@ def label_one(page: Page, answer: Callable[[str], str]) -> bool:
     page.keyboard.press(str(key))
     page.keyboard.press("Enter")
     page.wait_for_function(
-        "before => { const page = document.querySelector('#unit-form input[name=page]'); return !page || page.value !== before; }",
+        "before => { const page = document.querySelector('#unit-form input[name=page]');"
+        " return !page || page.value !== before; }",
         arg=before,
     )
     return True

@@ -91,7 +91,9 @@ def label_everything(running: Running, person, job: int, truth: dict[str, str]) 
     count, going = 0, list(pages)
     while going:
         for page in list(going):
-            if label_one(page, lambda text: next(truth[line.strip()] for line in text.splitlines() if line.strip() in truth)):
+            if label_one(
+                page, lambda text: next(truth[line.strip()] for line in text.splitlines() if line.strip() in truth)
+            ):
                 count += 1
             else:
                 going.remove(page)
@@ -101,8 +103,10 @@ def label_everything(running: Running, person, job: int, truth: dict[str, str]) 
 def check_every_page(guide: Guide, model: int, job: int, workflow: int) -> None:
     """No serious finding of axe, nothing wider than the window: light and dark, wide and narrow."""
     pages = [
-        "models/", f"models/{model}/", f"models/{model}/evaluate/", f"models/{model}/images/", "models/new/", "workflows/",
-        "workflows/new/", f"workflows/{workflow}/", f"workflows/{workflow}/data/", f"workflows/{workflow}/rows/", "jobs/",
+        "models/", f"models/{model}/", f"models/{model}/evaluate/", f"models/{model}/images/", "models/new/",
+        "workflows/",
+        "workflows/new/", f"workflows/{workflow}/", f"workflows/{workflow}/data/",
+        f"workflows/{workflow}/rows/", "jobs/",
         "jobs/new/", f"jobs/{job}/", f"jobs/{job}/design/", f"jobs/{job}/data/", f"jobs/{job}/settings/", "contribute/",
         f"contribute/{job}/", f"contribute/{job}/work/", f"reports/workflow/{workflow}/", "reports/", "activity/",
     ]  # fmt: skip

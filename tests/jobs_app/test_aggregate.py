@@ -22,7 +22,11 @@ def test_trust_weighs_the_footwear_example() -> None:
     result = human_labels(
         ["boots", "sneakers", "negative_examples"], votes(("boots", 0.9), ("sneakers", 0.8), ("boots", 0.7))
     )
-    assert {k: round(v, 4) for k, v in result.items()} == {"boots": 0.6667, "sneakers": 0.3333, "negative_examples": 0.0}
+    assert {k: round(v, 4) for k, v in result.items()} == {
+        "boots": 0.6667,
+        "sneakers": 0.3333,
+        "negative_examples": 0.0,
+    }
 
 
 def test_trust_breaks_a_two_to_two_split() -> None:
@@ -63,4 +67,6 @@ def test_plain_agg_takes_ticked_sets_as_one_answer() -> None:
 
 
 def test_agreement_is_the_mean_of_the_winners() -> None:
-    assert row_agreement([Aggregate("agg", ["a"], 0.5), Aggregate("agg", ["b"], 1.0), Aggregate("all", [], None)]) == 0.75
+    assert (
+        row_agreement([Aggregate("agg", ["a"], 0.5), Aggregate("agg", ["b"], 1.0), Aggregate("all", [], None)]) == 0.75
+    )

@@ -92,7 +92,9 @@ def test_all_tags_are_drawn() -> None:
         + '<cml:select label="s"><cml:option label="O"/></cml:select><cml:ratings label="r" points="3"/>'
         + '<cml:text label="t"/><cml:group only-if="is_it:[yes]"><cml:textarea label="ta"/></cml:group>'
     )
-    assert [html.count(part) for part in ('type="radio"', 'type="checkbox"', "<select", "<textarea", 'type="text"')] == [
+    assert [
+        html.count(part) for part in ('type="radio"', 'type="checkbox"', "<select", "<textarea", 'type="text"')
+    ] == [
         5,
         2,
         1,
@@ -109,7 +111,9 @@ def test_every_answer_has_a_key() -> None:
 
 
 def test_the_picture_is_our_copy() -> None:
-    html = draw('<img src="{{image_url}}"><img src="http://evil/x.png"><img src="{{other}}">', image_url="http://a/b.jpg")
+    html = draw(
+        '<img src="{{image_url}}"><img src="http://evil/x.png"><img src="{{other}}">', image_url="http://a/b.jpg"
+    )
     assert html == (
         '<img class="unit-picture" src="/ours?http://a/b.jpg" alt="Picture to label">'
         '<p class="text-secondary">This row has no picture.</p>'
@@ -232,8 +236,10 @@ class Suspicious(HTMLParser):
 
 
 pieces = st.sampled_from(
-    ["<script>", "</script>", "<img src=", "{{a}}", "{{image_url}}", "onerror=alert(1)", "<a href='", "javascript:x", "'>",
-     '"', ">", "<cml:radios label='", "<cml:radio value='", "/>", "</cml:radios>", "<svg onload=x>", "<style>", "<!--", "-->",
+    ["<script>", "</script>", "<img src=", "{{a}}", "{{image_url}}", "onerror=alert(1)", "<a href='",
+     "javascript:x", "'>",
+     '"', ">", "<cml:radios label='", "<cml:radio value='", "/>", "</cml:radios>", "<svg onload=x>", "<style>",
+     "<!--", "-->",
      "<textarea>", "<title>", "&lt;", "&#60;", "<p style='x'>", " ", "\n", "<![CDATA[", "<?x", "</", "a"]
 )  # fmt: skip
 sources = st.one_of(st.text(max_size=200), st.lists(pieces, max_size=25).map("".join))

@@ -60,8 +60,10 @@ def test_quoted_newline_is_one_row() -> None:
         (
             b"PK\x03\x04rest",
             "not_csv",
-            "This is an Excel workbook (XLSX) or another ZIP file, not a CSV. "
-            "Save it as “CSV UTF-8 (comma delimited)” and upload that.",
+            (
+                "This is an Excel workbook (XLSX) or another ZIP file, not a CSV. "
+                "Save it as “CSV UTF-8 (comma delimited)” and upload that."
+            ),
         ),
         (
             b"url,label\nu,boots\n",

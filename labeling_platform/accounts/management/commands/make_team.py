@@ -43,4 +43,4 @@ class Command(BaseCommand):
         password = os.environ.get("TEAM_PASSWORD", "")
         if not password:
             raise CommandError(f"Set TEAM_PASSWORD: {email} is a new person and needs a password.")
-        return User.objects.create_user(email, password, name=email.split("@")[0].title())
+        return User.objects.create_user(email, password, name=email.split("@", maxsplit=1)[0].title())

@@ -84,9 +84,7 @@ class Command(BaseCommand):
         manager = self._person(*MANAGER, password, is_staff=True, is_superuser=True)
         for email, name, role in PEOPLE:
             accounts.set_role(team=team, user=self._person(email, name, password), role=role, actor=manager)
-        accounts.switch_feature(
-            team=team, feature=Feature.ML_ASSISTED_LABELING, on=True, actor=manager, reason="demo"
-        )
+        accounts.switch_feature(team=team, feature=Feature.ML_ASSISTED_LABELING, on=True, actor=manager, reason="demo")
         return team, User.objects.get(email=PEOPLE[0][0])
 
     def _person(self, email: str, name: str, password: str, **fields: Any) -> User:
