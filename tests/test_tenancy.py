@@ -1,0 +1,290 @@
+"""Every page of a team, asked for by everybody: one written table says who may, and each cell is tried."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+from django.utils import timezone
+from django_scopes import scopes_disabled
+
+from jobs_app.models import Contributor, Job, Page, Unit
+from jobs_app.templates_cml import routing_template
+from labeling_platform.accounts.models import Feature, Team, User
+from labeling_platform.accounts.permissions import Role, may
+from labeling_platform.accounts.pictures import picture_url
+from labeling_platform.accounts.services import create_team, set_role, switch_feature
+from labeling_platform.lib import storage
+from models_app.models import CustomModel, Evaluation, EvaluationRow, ModelVersion, TrainingImage, TrainingUpload
+from reports_app.models import Report
+from workflows_app.models import Workflow, WorkflowRow, WorkflowUpload
+
+from .test_architecture import get_resolver, team_patterns
+
+OUTCOMES = ["boots", "sneakers"]
+# URL name: (methods that do something, what a role must be allowed to do)
+TABLE: dict[str, tuple[str, str]] = {
+    "teams:home": ("GET", "enter"),
+    "teams:activity": ("GET", "manage"),
+    "teams:picture": ("GET", "enter"),
+    "models:list": ("GET", "view"),
+    "models:new": ("GET POST", "edit"),
+    "models:detail": ("GET", "view"),
+    "models:upload": ("POST", "edit"),
+    "models:train": ("POST", "edit"),
+    "models:cancel": ("POST", "edit"),
+    "models:delete": ("GET POST", "edit"),
+    "models:upload_detail": ("GET", "view"),
+    "models:upload_file": ("GET", "edit"),
+    "models:version": ("GET", "view"),
+    "models:holdout": ("GET", "view"),
+    "models:images": ("GET", "view"),
+    "models:evaluate": ("GET", "view"),
+    "models:evaluate_upload": ("POST", "edit"),
+    "models:evaluation": ("GET", "view"),
+    "models:evaluation_file": ("GET", "edit"),
+    "jobs:list": ("GET", "view"),
+    "jobs:new": ("GET POST", "edit"),
+    "jobs:detail": ("GET", "view"),
+    "jobs:design": ("GET", "view"),
+    "jobs:preview": ("POST", "edit"),
+    "jobs:data": ("GET", "view"),
+    "jobs:settings": ("GET", "view"),
+    "jobs:action": ("POST", "edit"),
+    "contribute:list": ("GET", "label"),
+    "contribute:job": ("GET", "label"),
+    "contribute:work": ("GET POST", "label"),
+    "contribute:give_back": ("POST", "label"),
+    "workflows:list": ("GET", "view"),
+    "workflows:new": ("GET POST", "edit"),
+    "workflows:preview": ("GET", "edit"),
+    "workflows:detail": ("GET", "view"),
+    "workflows:edit": ("GET POST", "edit"),
+    "workflows:delete": ("GET POST", "edit"),
+    "workflows:launch": ("GET", "view"),
+    "workflows:start": ("POST", "edit"),
+    "workflows:turn_off": ("POST", "edit"),
+    "workflows:turn_on": ("POST", "edit"),
+    "workflows:retry": ("POST", "edit"),
+    "workflows:data": ("GET", "view"),
+    "workflows:upload": ("POST", "edit"),
+    "workflows:upload_detail": ("GET", "view"),
+    "workflows:upload_file": ("GET", "edit"),
+    "workflows:upload_confirm": ("POST", "edit"),
+    "workflows:upload_discard": ("POST", "edit"),
+    "workflows:rows": ("GET", "view"),
+    "workflows:row": ("GET", "view"),
+    "reports:list": ("GET", "view"),
+    "reports:workflow": ("GET", "view"),
+    "reports:request": ("POST", "edit"),
+    "reports:download": ("GET", "view"),
+}
+ROLES = ["owner", "member", "viewer", "contributor"]
+World = dict[str, Any]
+
+
+def names() -> dict[str, Any]:
+    """URL name -> view of every page of a team."""
+    found = {}
+    for path, item in team_patterns(get_resolver()):
+        part = path.removeprefix("t/<slug:team_slug>/").split("/")[0]
+        space = part if part in {"models", "jobs", "contribute", "workflows", "reports"} else "teams"
+        found[f"{space}:{item.name}"] = item.callback
+    return found
+
+
+def make_world(slug: str) -> World:
+    """A team with one of everything, and a person of every role."""
+    team = create_team(organization=slug, name=slug.title(), slug=slug)
+    switch_feature(team=team, feature=Feature.ML_ASSISTED_LABELING, on=True, actor=None)
+    people = {}
+    for role in ROLES:
+        people[role] = User.objects.create_user(f"{role}@{slug}.example", "x", name=role)
+        set_role(team=team, user=people[role], role=Role(role))
+    file = storage.save_bytes(
+        b"image_url,label\nhttp://a/1.jpg,boots\n", team_id=team.pk, area="uploads", suffix=".csv"
+    )
+    kept = {"team": team, "file": file, "original_name": "mine.csv", "state": "ready", "columns": ["image_url"]}
+    model = CustomModel.objects.create(team=team, name="M")
+    version = ModelVersion.objects.create(
+        team=team, model=model, number=1, state="ready", outcomes=OUTCOMES, backend="local", finished_at=timezone.now()
+    )
+    model.current = version
+    model.save()
+    upload = TrainingUpload.objects.create(model=model, **kept)
+    TrainingImage.objects.create(
+        team=team, model=model, upload=upload, line=2, image_url="http://127.0.0.1:9/1.jpg", label="boots"
+    )
+    evaluation = Evaluation.objects.create(model=model, version=version, prediction_state="done", **kept)
+    EvaluationRow.objects.create(
+        team=team, evaluation=evaluation, line=2, image_url="http://127.0.0.1:9/2.jpg", scores=[0.9, 0.1],
+        predicted="boots", confidence=0.9,
+    )  # fmt: skip
+    job = Job.objects.create(
+        team=team, title="J", model=model, outcomes=OUTCOMES, cml=routing_template(OUTCOMES), state="running",
+        auto_launch=True, instructions="<p>x</p>",
+    )  # fmt: skip
+    unit = Unit.objects.create(
+        team=team, job=job, key="k1", image_url="http://127.0.0.1:9/3.jpg", state="judgable", slots=1
+    )
+    place = Contributor.objects.create(team=team, job=job, user=people["contributor"])
+    page = Page.objects.create(
+        team=team,
+        job=job,
+        contributor=place,
+        unit_ids=[unit.pk],
+        expires_at=timezone.now() + timezone.timedelta(hours=1),
+    )
+    workflow = Workflow.objects.create(
+        team=team,
+        name="W",
+        kind="model_then_job",
+        model=model,
+        job=job,
+        state="running",
+        version=version,
+        outcomes=OUTCOMES,
+    )
+    sent = WorkflowUpload.objects.create(workflow=workflow, **kept)
+    row = WorkflowRow.objects.create(
+        team=team, workflow=workflow, upload=sent, line=2, image_url="http://127.0.0.1:9/4.jpg", cells=["x"]
+    )
+    report = Report.objects.create(team=team, workflow=workflow, state="ready", file=file, size=10)
+    return {
+        "team": team, "people": people, "model": model, "upload": upload, "evaluation": evaluation, "job": job,
+        "page": page, "workflow": workflow, "sent": sent, "row": row, "report": report, "version": version,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def worlds(db: None) -> tuple[World, World]:
+    with scopes_disabled():
+        return make_world("ours"), make_world("theirs")
+
+
+def address(name: str, world: World, team: Team) -> str:
+    """The page `name` with the objects of `world` under the address of `team`."""
+    space = name.split(":")[0]
+    if name == "teams:picture":
+        token = picture_url(world["team"], "http://127.0.0.1:9/1.jpg").rpartition("/")[2]
+        return reverse(name, kwargs={"team_slug": team.slug, "size": "small", "token": token})
+    main = {"models": "model", "jobs": "job", "contribute": "job", "workflows": "workflow", "reports": "report"}.get(
+        space
+    )
+    wanted: dict[str, Any] = {"team_slug": team.slug}
+    text = str(next(item.pattern for path, item in team_patterns(get_resolver()) if _named(path, item, name)))
+    for part in re.findall(r"<(?:\w+:)?(\w+)>", text):
+        wanted[part] = {
+            "pk": world[main].pk if main else None,
+            "upload_pk": world["upload" if space == "models" else "sent"].pk,
+            "evaluation_pk": world["evaluation"].pk,
+            "row_pk": world["row"].pk,
+            "workflow_pk": world["workflow"].pk,
+            "number": 1,
+            "action": "pause",
+        }[part]
+    return reverse(name, kwargs=wanted)
+
+
+def _named(path: str, item: Any, name: str) -> bool:
+    space, _, own = name.partition(":")
+    part = path.removeprefix("t/<slug:team_slug>/").split("/")[0]
+    return item.name == own and (part == space or (space == "teams" and part in {"", "activity", "pictures"}))
+
+
+def ask(client: Client, method: str, url: str, **data: Any) -> Any:
+    return client.get(url) if method == "GET" else client.post(url, data)
+
+
+def test_the_table_names_every_page_and_what_it_takes() -> None:
+    views = names()
+    assert set(views) == set(TABLE)
+    assert {name: view.team_access[0] for name, view in views.items()} == {
+        name: line[1] for name, line in TABLE.items()
+    }
+
+
+def test_pages_of_models_and_workflows_take_the_feature() -> None:
+    without = {name for name, view in names().items() if view.team_access[1] == ""}
+    assert {name.split(":")[0] for name in without} <= {"teams", "jobs", "contribute"}
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_anonymous_visitors_are_sent_to_sign_in(name: str, worlds: tuple[World, World]) -> None:
+    ours, _ = worlds
+    for method in TABLE[name][0].split():
+        answer = ask(Client(), method, address(name, ours, ours["team"]))
+        assert answer.status_code == 302
+        assert answer["Location"].startswith("/accounts/login/")
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_outsiders_and_staff_find_nothing(name: str, worlds: tuple[World, World], client_for, csm: User) -> None:
+    """The same answer as for a team that does not exist."""
+    ours, theirs = worlds
+    for person in (theirs["people"]["owner"], csm):
+        client = client_for(person)
+        for method in TABLE[name][0].split():
+            url = address(name, ours, ours["team"])
+            answer = ask(client, method, url)
+            absent = ask(client, method, url.replace("/t/ours/", "/t/nosuch/"))
+            assert (answer.status_code, absent.status_code) == (404, 404)
+            assert without_token(answer.content) == without_token(absent.content)
+
+
+def without_token(page: bytes) -> bytes:
+    """The page without the parts that differ each time or repeat the address."""
+    return re.sub(rb'(content|value|nonce|href)="[^"]*"', b"", page)
+
+
+@pytest.mark.parametrize("name", [name for name in TABLE if name not in {"teams:home", "teams:activity"}])
+def test_ids_of_another_team_are_not_found_in_ones_own(name: str, worlds: tuple[World, World], client_for) -> None:
+    ours, theirs = worlds
+    url = address(name, theirs, ours["team"])
+    if url == address(name, ours, ours["team"]):
+        return  # a page without ids
+    client = client_for(ours["people"]["owner"])
+    for method in TABLE[name][0].split():
+        assert ask(client, method, url).status_code == 404
+
+
+@pytest.mark.parametrize("role", ROLES)
+@pytest.mark.parametrize("name", TABLE)
+def test_a_role_may_what_the_table_says(
+    name: str, role: str, worlds: tuple[World, World], client_for: Callable[[User], Client]
+) -> None:
+    ours, _ = worlds
+    methods, action = TABLE[name]
+    client = client_for(ours["people"][role])
+    for method in methods.split():
+        status = ask(client, method, address(name, ours, ours["team"]), page=ours["page"].pk).status_code
+        if may(role, action):
+            assert status in {200, 302, 409, 422}, f"{method} {status}"
+        else:
+            assert status == 403
+
+
+@pytest.mark.parametrize("name", ["jobs:design", "jobs:settings"])
+def test_a_viewer_cannot_save(name: str, worlds: tuple[World, World], client_for) -> None:
+    ours, _ = worlds
+    url = address(name, ours, ours["team"])
+    assert client_for(ours["people"]["viewer"]).post(url, {"title": "New", "cml": "x"}).status_code == 403
+    with scopes_disabled():
+        assert Job.objects.get(pk=ours["job"].pk).title == "J"
+
+
+def test_without_the_feature_the_page_says_whom_to_ask(worlds: tuple[World, World], client_for) -> None:
+    ours, _ = worlds
+    switch_feature(team=ours["team"], feature=Feature.ML_ASSISTED_LABELING, on=False, actor=None)
+    client = client_for(ours["people"]["owner"])
+    for name in ("models:list", "workflows:list", "reports:list"):
+        answer = client.get(address(name, ours, ours["team"]))
+        assert answer.status_code == 403
+        assert "Contact your Customer Success Manager for access to this feature." in answer.content.decode()
+    jobs = client.get(address("jobs:list", ours, ours["team"])).content.decode()
+    assert "/t/ours/models/" not in jobs
+    assert "/t/ours/workflows/" not in jobs
