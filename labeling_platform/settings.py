@@ -187,7 +187,6 @@ CLASSIFIER_CACHE_DIR = Path(env("CLASSIFIER_CACHE_DIR", default=str(DATA_DIR / "
 CLASSIFIER_THREADS = env.int("CLASSIFIER_THREADS", default=1)
 PREDICT_CHUNK = env.int("PREDICT_CHUNK", default=32)
 LEASE_TIME = timedelta(seconds=env.int("LEASE_SECONDS", default=60))
-PAGE_TIME = timedelta(seconds=env.int("PAGE_SECONDS", default=1800))
 REPORT_LIFETIME = timedelta(days=7)
 
 # --- people -------------------------------------------------------------------------------------------
