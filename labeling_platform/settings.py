@@ -34,7 +34,7 @@ INTERNAL_IPS = ["127.0.0.1"]
 
 # --- applications -------------------------------------------------------------------------------------
 INSTALLED_APPS = [
-    "unfold",
+    "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",
     "labeling_platform.console.ConsoleConfig",
     "django.contrib.auth",

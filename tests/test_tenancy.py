@@ -168,7 +168,7 @@ def worlds(db: None) -> tuple[World, World]:
 
 def address(name: str, world: World, team: Team) -> str:
     """The page `name` with the objects of `world` under the address of `team`."""
-    space = name.split(":")[0]
+    space = name.split(":", maxsplit=1)[0]
     if name == "teams:picture":
         token = picture_url(world["team"], "http://127.0.0.1:9/1.jpg").rpartition("/")[2]
         return reverse(name, kwargs={"team_slug": team.slug, "size": "small", "token": token})
