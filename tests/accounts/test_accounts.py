@@ -140,3 +140,10 @@ def test_make_team_names_what_is_wrong(db, person) -> None:
     with pytest.raises(CommandError, match="write role:e-mail"):
         call_command("make_team", "Shoes", person)
     assert Team.objects.count() == 0
+
+
+def test_only_the_console_gets_the_wider_content_policy(csm, owner, team, client_for) -> None:
+    console = client_for(csm).get("/admin/")["Content-Security-Policy"]
+    page = client_for(owner).get(reverse("jobs:list", args=[team.slug]))["Content-Security-Policy"]
+    assert "'unsafe-eval'" in console
+    assert "unsafe" not in page
