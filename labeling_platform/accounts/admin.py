@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from allauth.mfa.models import Authenticator
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
@@ -21,6 +22,7 @@ from .models import Activity, Feature, Membership, Organization, Team, TeamFeatu
 from .permissions import Role
 
 admin.site.unregister(Group)
+admin.site.unregister(Authenticator)  # its data hold second-factor secrets; nobody needs to see them
 
 
 class PersonCreationForm(UserCreationForm):
