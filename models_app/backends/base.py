@@ -101,7 +101,8 @@ class TrainingSpec:
 class TrainingState:
     """Where a training is: `ref` names its artifact or remote model.
 
-    `phase` is queued, training, ready, failed or lost.
+    `phase` is queued, training, ready, failed or lost. `out_of_fold` has, for each example in order, the scores
+    (in the order of the spec's classes) of a classifier that did not see it; None when the backend has none.
     """
 
     ref: str
@@ -109,6 +110,7 @@ class TrainingState:
     message: str = ""
     retry_after: float | None = None
     details: dict[str, Any] = field(default_factory=dict)
+    out_of_fold: Sequence[Sequence[float]] | None = None
 
 
 @dataclass(frozen=True)

@@ -125,29 +125,41 @@ class Head:
 
 def fit_head(
     vectors: np.ndarray, labels: Sequence[str], groups: Sequence[int], classes: Sequence[str], *, seed: int, step: Step
-) -> Head:
-    """Train on vectors (n, d). `step(done, total)` is told of progress and may raise to stop."""
+) -> tuple[Head, np.ndarray]:
+    """Train on vectors (n, d); returns the head and its out-of-fold scores (n, k).
+
+    `step(done, total)` is told of progress and may raise to stop.
+    """
     place = {label: number for number, label in enumerate(classes)}
     truth = np.array([place[label] for label in labels])
     roots = unit_roots(vectors)
     mean = roots.mean(axis=0, dtype=np.float64).astype(np.float32)
     centred = ((roots - mean) * np.sqrt(roots.shape[1])).astype(np.float32)
     reduced, basis = _reduce(centred)
-    strength, temperature, loss, tried = _choose(reduced, truth, labels, groups, len(classes), seed, step)
-    weights, bias = _fit(reduced, truth, len(classes), strength, None)
+    search = _Search(reduced, truth, len(classes), step)
+    choice = search.choose(assign_folds(labels, groups, folds=search.folds, seed=seed))
+    weights, bias = _fit(reduced, truth, len(classes), choice.strength, None)
     reference, cut = _reference(centred, truth, np.asarray(groups), seed)
     details = {
-        "strength": strength,
-        "temperature": round(float(temperature), 4),
-        "out_of_fold_log_loss": round(float(loss), 5),
-        "tried": tried,
+        "strength": choice.strength,
+        "temperature": round(choice.temperature, 4),
+        "out_of_fold_log_loss": round(choice.loss, 5),
+        "out_of_fold_accuracy": round(float((choice.logits.argmax(axis=1) == truth).mean()), 4),
+        "tried": choice.tried,
         "pictures": len(truth),
         "groups": len(set(groups)),
+        "cut": cut,
     }
-    return Head(
+    if len(set(groups)) < len(truth):
+        # What a split that tears near-duplicates apart would have reported (ml.md 6); shown when it differs.
+        apart = assign_folds(labels, range(len(labels)), folds=search.folds, seed=seed)
+        torn = search.logits(apart, choice.strength, done=(len(STRENGTHS) - 1) * search.folds)
+        details["torn_accuracy"] = round(float((torn.argmax(axis=1) == truth).mean()), 4)
+    head = Head(
         tuple(classes), mean, (weights @ basis.T).astype(np.float32), bias.astype(np.float32),
-        float(temperature), reference, cut, details,
+        choice.temperature, reference, cut, details,
     )  # fmt: skip
+    return head, softmax(choice.logits / choice.temperature)
 
 
 def _reduce(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -185,41 +197,53 @@ def _fit(rows: np.ndarray, truth: np.ndarray, count: int, strength: float, start
     return weights, bias
 
 
-def _choose(
-    rows: np.ndarray,
-    truth: np.ndarray,
-    labels: Sequence[str],
-    groups: Sequence[int],
-    count: int,
-    seed: int,
-    step: Step,
-) -> tuple[float, float, float, list[dict[str, float]]]:
-    """Strength and temperature with the least out-of-fold log-loss."""
-    smallest = int(np.bincount(truth, minlength=count).min())
-    folds = max(2, min(MAX_FOLDS, smallest))
-    fold = assign_folds(labels, groups, folds=folds, seed=seed)
-    starts: list[Fitted | None] = [None] * folds
-    tried: list[dict[str, float]] = []
-    best: tuple[float, float, float] | None = None
-    worse = 0
-    for number, strength in enumerate(STRENGTHS):
-        logits = np.zeros((len(truth), count))
-        for place in range(folds):
-            step(number * folds + place, len(STRENGTHS) * folds)
+@dataclass(frozen=True)
+class _Choice:
+    """Strength and temperature with the least out-of-fold log-loss, and the out-of-fold logits (n, k) behind it."""
+
+    strength: float
+    temperature: float
+    loss: float
+    logits: np.ndarray
+    tried: list[dict[str, float]]
+
+
+class _Search:
+    """Cross-validation over the strengths on rows (n, d) of `count` classes."""
+
+    def __init__(self, rows: np.ndarray, truth: np.ndarray, count: int, step: Step) -> None:
+        self.rows, self.truth, self.count, self.step = rows, truth, count, step
+        self.folds = max(2, min(MAX_FOLDS, int(np.bincount(truth, minlength=count).min())))
+        self._starts: list[Fitted | None] = [None] * self.folds
+
+    def choose(self, fold: np.ndarray) -> _Choice:
+        """Try the strengths from the strongest on; stop when the loss has risen twice in a row."""
+        tried: list[dict[str, float]] = []
+        best: _Choice | None = None
+        worse = 0
+        for number, strength in enumerate(STRENGTHS):
+            logits = self.logits(fold, strength, done=number * self.folds)
+            loss, temperature = _best_temperature(logits, self.truth)
+            tried.append({"strength": strength, "temperature": round(temperature, 4), "log_loss": round(loss, 5)})
+            if best is None or loss < best.loss:
+                best, worse = _Choice(strength, temperature, loss, logits, tried), 0
+            else:
+                worse += 1
+                if worse == 2:  # the loss falls, then rises along the strengths
+                    break
+        assert best is not None
+        return best
+
+    def logits(self, fold: np.ndarray, strength: float, *, done: int = 0) -> np.ndarray:
+        """Logits (n, k) of every row by a classifier that was fitted without the row's fold."""
+        logits = np.zeros((len(self.truth), self.count))
+        for place in range(self.folds):
+            self.step(done + place, len(STRENGTHS) * self.folds)
             inside = fold != place
-            fitted = _fit(rows[inside], truth[inside], count, strength, starts[place])
-            starts[place] = fitted
-            logits[~inside] = rows[~inside] @ fitted[0].T + fitted[1]
-        loss, temperature = _best_temperature(logits, truth)
-        tried.append({"strength": strength, "temperature": round(temperature, 4), "log_loss": round(loss, 5)})
-        if best is None or loss < best[0]:
-            best, worse = (loss, strength, temperature), 0
-        else:
-            worse += 1
-            if worse == 2:  # the loss falls, then rises along the strengths
-                break
-    assert best is not None
-    return best[1], best[2], best[0], tried
+            fitted = _fit(self.rows[inside], self.truth[inside], self.count, strength, self._starts[place])
+            self._starts[place] = fitted
+            logits[~inside] = self.rows[~inside] @ fitted[0].T + fitted[1]
+        return logits
 
 
 def _best_temperature(logits: np.ndarray, truth: np.ndarray) -> tuple[float, float]:

@@ -74,7 +74,7 @@ class LocalBackend:
 
     def start_training(self, spec: TrainingSpec, token: str) -> TrainingState:
         """Fit at once and return `ready`; the caller's worker is the place for it."""
-        head = fit_head(
+        head, out_of_fold = fit_head(
             self.vectors([example.features for example in spec.examples]),
             [example.label for example in spec.examples],
             [example.group for example in spec.examples],
@@ -83,7 +83,8 @@ class LocalBackend:
             step=lambda done, total: spec.on_progress("fitting", done, total),
         )
         ref = self.artifacts.save(f"head-{token or uuid.uuid4().hex}", head.to_bytes(self.feature_version))
-        return TrainingState(ref, "ready", details=head.details | {"feature_version": self.feature_version})
+        details = head.details | {"feature_version": self.feature_version}
+        return TrainingState(ref, "ready", details=details, out_of_fold=out_of_fold.tolist())
 
     def find_training(self, token: str) -> TrainingState | None:
         return None  # a local training lives in its worker; when that is gone, so is the training
