@@ -1,0 +1,76 @@
+"""Command line of the measurements: see script/bench."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from .pictures import PictureSet, drawings, from_manifest, served
+from .product import Running, running
+
+DRAWN = {"accuracy": (60, 20), "promise": (60, 40), "train": (60, 20), "predict": (30, 220)}
+
+
+def main() -> None:
+    """Start the product, measure, print one JSON object a line."""
+    options = _options()
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        sets = [from_manifest(path) for path in options.manifest]
+        if not sets and options.what in DRAWN:
+            train, test = DRAWN[options.what]
+            sets = [drawings(Path(folder), train=train, test=test)]
+        for pictures in sets:
+            with served(pictures.root) as base:
+                with running(allow=base.removeprefix("http://"), embedder=options.embedder) as product:
+                    for line in _measure(options, product, base, pictures):
+                        print(json.dumps({"bench": options.what, "embedder": options.embedder} | line), flush=True)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="script/bench", description=__doc__)
+    kinds = parser.add_subparsers(dest="what", required=True)
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--manifest", type=Path, action="append", default=[], help="CSV: path, label, split")
+    common.add_argument("--embedder", default="balanced", help="fast, balanced, accurate, or an ONNX file")
+    accuracy = kinds.add_parser("accuracy", parents=[common], help="accuracy and calibration on unseen pictures")
+    accuracy.add_argument("--per-class", type=int, help="train on at most so many pictures a class")
+    accuracy.add_argument("--splits", type=int, default=0, help="random 80/20 splits instead of the fixed one")
+    accuracy.add_argument("--unseen", action="store_true", help="with --splits: the product never sees the 20%%")
+    accuracy.add_argument("--draws", type=int, default=1, help="with --per-class: draws of training pictures")
+    predict = kinds.add_parser("predict", parents=[common], help="images/s through real workers")
+    predict.add_argument("--rows", type=int, help="at most so many rows")
+    kinds.add_parser("train", parents=[common], help="seconds of a training: first, again, with more pictures")
+    promise = kinds.add_parser("promise", parents=[common], help="how often the advisor's promise holds")
+    promise.add_argument("--splits", type=int, default=20)
+    promise.add_argument("--target", type=float, action="append", default=[])
+    return parser.parse_args()
+
+
+def _measure(
+    options: argparse.Namespace, product: Running, base: str, pictures: PictureSet
+) -> Iterator[dict[str, Any]]:
+    """Modules that need Django are imported here: it is set up when the product runs."""
+    module = import_module(f"bench.{ {'train': 'training'}.get(options.what, options.what) }")
+    if options.what == "accuracy" and options.splits:
+        measure = module.run_outside if options.unseen else module.run_random
+        yield measure(base, pictures, splits=options.splits)
+    elif options.what == "accuracy":
+        for draw in range(options.draws):
+            yield module.run_fixed(base, pictures, per_class=options.per_class, shuffle=draw + 1)
+    elif options.what == "predict":
+        yield module.run(product, base, pictures, rows=options.rows)
+    elif options.what == "train":
+        yield module.run(base, pictures)
+    else:
+        targets = tuple(options.target) or (0.9, 0.95, 0.98)
+        yield from module.run(base, pictures, splits=options.splits, targets=targets)
+
+
+if __name__ == "__main__":
+    main()
