@@ -25,7 +25,7 @@ from .models import ModelVersion, PictureFeatures
 from .pipeline import in_batches, load_ahead
 
 Key = TypeVar("Key")
-BATCH = 16
+BATCH = 32
 _decoding = threading.BoundedSemaphore(4)  # a PNG of 40 million pixels takes 160 MB while it is decoded
 
 

@@ -35,13 +35,21 @@ def read_rows(*, team_id: int, upload_id: int) -> None:
 
 
 @shared_task(base=TeamTask, name="workflows.predict")
-def predict(*, team_id: int, workflow_id: int) -> None:
-    """Predict rows for a few seconds, then stand at the end of the queue again, so that teams take turns."""
+def predict(*, team_id: int, workflow_id: int, spread: bool = True) -> None:
+    """Predict rows for a few seconds, then stand at the end of the queue again, so that teams take turns.
+
+    With `spread`, other free workers are called to the same workflow at once when it has many rows.
+    """
     workflow = Workflow.objects.select_related("version__model", "job", "team").filter(pk=workflow_id).first()
     if workflow is None or workflow.state != WorkflowState.RUNNING:
         return
+    if spread:
+        for _ in range(services.hands_wanted(workflow=workflow) - 1):
+            predict.apply_async(
+                kwargs={"team_id": team_id, "workflow_id": workflow_id, "spread": False}, expires=SWEEP_SECONDS
+            )
     if services.predict_rows(workflow=workflow):
-        predict.delay(team_id=team_id, workflow_id=workflow_id)
+        predict.delay(team_id=team_id, workflow_id=workflow_id, spread=False)
 
 
 @shared_task(name="workflows.sweep")
@@ -54,4 +62,5 @@ def sweep() -> None:
     for team_id, upload_id in unread:
         read_rows.apply_async(kwargs={"team_id": team_id, "upload_id": upload_id}, expires=SWEEP_SECONDS)
     for hint in hints:
-        predict.apply_async(kwargs={"team_id": hint.team_id, "workflow_id": hint.workflow_id}, expires=SWEEP_SECONDS)
+        kwargs = {"team_id": hint.team_id, "workflow_id": hint.workflow_id, "spread": False}
+        predict.apply_async(kwargs=kwargs, expires=SWEEP_SECONDS)

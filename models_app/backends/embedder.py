@@ -94,8 +94,10 @@ class Embedder:
         return (sums / np.array(counts, np.float32)[:, None]).astype(np.float32)
 
     def _run(self, squares: np.ndarray) -> np.ndarray:
-        pixels = (squares.astype(np.float32) - self.recipe.mean) / self.recipe.scale
-        pixels = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
+        planes = squares.transpose(0, 3, 1, 2)
+        pixels = np.empty(planes.shape, np.float32)
+        np.subtract(planes, np.float32(self.recipe.mean), out=pixels)
+        pixels *= np.float32(1 / self.recipe.scale)
         vectors: np.ndarray = self.session.run(None, {self.input: pixels})[0]
         return vectors
 

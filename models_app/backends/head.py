@@ -13,6 +13,7 @@ import json
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -65,13 +66,18 @@ class Head:
     def _centred(self, vectors: np.ndarray) -> np.ndarray:
         return np.asarray((unit_roots(vectors) - self.mean) * np.sqrt(len(self.mean)), np.float64)
 
+    @cached_property
+    def _columns(self) -> np.ndarray:
+        """The reference (d, m) as the product wants it; kept halved in the file."""
+        return np.ascontiguousarray(self.reference.astype(np.float32).T)
+
     def scores(self, vectors: np.ndarray) -> np.ndarray:
         """Probabilities float64 (n, k); each row sums to 1."""
         return softmax((self._centred(vectors) @ self.weights.T + self.bias) / self.temperature)
 
     def distances(self, vectors: np.ndarray) -> np.ndarray:
         """Mean cosine distance (n,) to the nearest training pictures: high for pictures unlike all of them."""
-        near = _unit(self._centred(vectors)).astype(np.float32) @ self.reference.astype(np.float32).T
+        near = _unit(self._centred(vectors)).astype(np.float32) @ self._columns
         count = min(NEIGHBOURS, near.shape[1])
         return np.asarray(1 - np.partition(near, -count, axis=1)[:, -count:].mean(axis=1), np.float64)
 

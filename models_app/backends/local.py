@@ -25,7 +25,7 @@ from .embedder import Embedder, Prepared, load_embedder
 from .head import Head, fit_head
 from .similar import group_near_duplicates
 
-HEADS_KEPT = 16
+HEADS_KEPT = 8  # about 20 MB each
 
 
 class LocalBackend:

@@ -62,7 +62,7 @@ def test_the_sweeper_sends_what_got_lost(running, owner, sent):
     team = running.team_id
     assert sent == [
         ("workflows.read_rows", {"team_id": team, "upload_id": upload.pk}),
-        ("workflows.predict", {"team_id": team, "workflow_id": running.pk}),
+        ("workflows.predict", {"team_id": team, "workflow_id": running.pk, "spread": False}),
     ]
 
 

@@ -374,6 +374,13 @@ def find_hints() -> list[Hint]:
     return [Hint(team, workflow) for turn in range(MOST_HINTS) for team, workflow, wanted in found if wanted > turn]
 
 
+def hands_wanted(*, workflow: Workflow) -> int:
+    """How many workers the waiting rows of a workflow are worth: one per 200 rows, at least one, at most four."""
+    enough = (MOST_HINTS - 1) * ROWS_PER_HINT
+    waiting = WorkflowRow.objects.filter(workflow=workflow, state=RowState.AWAITING)[:enough].count()
+    return 1 + waiting // ROWS_PER_HINT
+
+
 def find_unread() -> list[tuple[int, int]]:
     """(team id, upload id) of uploads whose reading nobody has begun, or whose reader died."""
     waiting = Q(state=UploadState.RECEIVED) | Q(state=UploadState.READING, lease_until__lt=Now())
