@@ -41,8 +41,8 @@ def _options() -> argparse.Namespace:
     accuracy = kinds.add_parser("accuracy", parents=[common], help="accuracy and calibration on unseen pictures")
     accuracy.add_argument("--per-class", type=int, help="train on at most so many pictures a class")
     accuracy.add_argument("--splits", type=int, default=0, help="random 80/20 splits instead of the fixed one")
-    accuracy.add_argument("--unseen", action="store_true", help="with --splits: the product never sees the 20%%")
-    accuracy.add_argument("--draws", type=int, default=1, help="with --per-class: draws of training pictures")
+    accuracy.add_argument("--own", action="store_true", help="with --splits: the product sets the 20%% aside itself")
+    accuracy.add_argument("--draws", type=int, default=1, help="draws of training pictures (with --per-class)")
     predict = kinds.add_parser("predict", parents=[common], help="images/s through real workers")
     predict.add_argument("--rows", type=int, help="at most so many rows")
     kinds.add_parser("train", parents=[common], help="seconds of a training: first, again, with more pictures")
@@ -58,11 +58,9 @@ def _measure(
     """Modules that need Django are imported here: it is set up when the product runs."""
     module = import_module(f"bench.{ {'train': 'training'}.get(options.what, options.what) }")
     if options.what == "accuracy" and options.splits:
-        measure = module.run_outside if options.unseen else module.run_random
-        yield measure(base, pictures, splits=options.splits)
+        yield from module.run_random(base, pictures, splits=options.splits, own=options.own)
     elif options.what == "accuracy":
-        for draw in range(options.draws):
-            yield module.run_fixed(base, pictures, per_class=options.per_class, shuffle=draw + 1)
+        yield from module.run_fixed(base, pictures, per_class=options.per_class, draws=options.draws)
     elif options.what == "predict":
         yield module.run(product, base, pictures, rows=options.rows)
     elif options.what == "train":

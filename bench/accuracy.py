@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from django_scopes import scope
 
-from models_app.metrics import at_threshold, evaluate
-from workflows_app.models import WorkflowRow
+from labeling_platform.accounts.models import Team
+from models_app.metrics import at_threshold
+from models_app.models import CustomModel, HoldoutPrediction, ModelVersion
 
 from .pictures import Picture, PictureSet, shuffled, some_of_each, stratified
-from .product import say
-from .team import make_team, new_model, predict_all, train, upload_training
+from .team import make_team, new_model, train, upload_training
 
 THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 
-def figures(rows: Sequence[WorkflowRow], pictures: Sequence[Picture], outcomes: Sequence[str]) -> dict[str, Any]:
-    """Accuracy, macro-F1, log-loss, ECE (15 bins), and what each threshold automates; rows and pictures in order."""
-    labels = [picture.label for picture in pictures]
-    found = evaluate(labels, np.array([row.scores for row in rows]), list(outcomes))
-    right = [row.predicted == label for row, label in zip(rows, labels, strict=True)]
-    sure = [row.confidence or 0.0 for row in rows]
-    at = [at_threshold(right, sure, threshold) for threshold in THRESHOLDS]
+def figures(version: ModelVersion) -> dict[str, Any]:
+    """What a version was right about on its holdout: the figures the model page shows, and each threshold's share."""
+    found = version.metrics
+    rows = HoldoutPrediction.objects.filter(version=version).values_list("label", "predicted", "confidence")
+    right = [label == predicted for label, predicted, _ in rows]
+    at = [at_threshold(right, [sure for _, _, sure in rows], threshold) for threshold in THRESHOLDS]
     return {
-        "test_pictures": len(labels),
-        "accuracy": _round(found.accuracy.value),
-        "macro_f1": _round(found.macro_f1),
-        "log_loss": _round(found.log_loss),
-        "ece": _round(found.ece),
+        "trained": version.rows_trained,
+        "measured_on": version.rows_holdout,
+        **{key: _round(found[key]) for key in ("accuracy", "macro_f1", "log_loss", "ece")},
         "automated": {str(one.threshold): _round(one.automated.value) for one in at},
         "automated_accuracy": {str(one.threshold): _round(one.accuracy.value) for one in at},
     }
@@ -39,60 +37,46 @@ def _round(value: float | None) -> float | None:
     return None if value is None else round(value, 4)
 
 
-def _one(name: str, base: str, training: Sequence[Picture], test: Sequence[Picture]) -> dict[str, Any]:
-    team = make_team(name)
-    model = new_model(team, name)
-    upload_training(team, model, base, training)
+def _measure(team: Team, base: str, training: Sequence[Picture], measured_on: Sequence[Picture] = ()) -> dict[str, Any]:
+    """Upload, train, and let the version predict what was set aside; without `measured_on` the product sets aside."""
+    model = new_model(team, f"model {CustomModel.objects.count()}")
+    upload_training(team, model, base, training, measured_on)
     version = train(team, model).version
-    say(f"{name}: predicting {len(test)} pictures")
-    rows = predict_all(team, model, base, test)
-    own = version.metrics
-    return {
-        "trained": version.rows_trained,
-        "held_out": version.rows_holdout,
-        **figures(rows, test, version.outcomes),
-        "own_holdout_accuracy": _round(own["accuracy"]),
-        "own_holdout_ece": _round(own["ece"]),
-        "strength": version.details["strength"],
-        "temperature": version.details["temperature"],
-    }
+    return figures(version)
 
 
-def run_fixed(base: str, pictures: PictureSet, *, per_class: int | None, shuffle: int) -> dict[str, Any]:
-    """The set's own test split; `per_class` limits the training pictures."""
-    training = pictures.of("train")
-    training = some_of_each(training, per_class, shuffle) if per_class else shuffled(training, shuffle)
-    name = f"fixed-{per_class or 'all'}-{shuffle}"
-    return {"set": pictures.name, "split": "fixed", "per_class": per_class, "seed": shuffle} | _one(
-        name, base, training, pictures.of("test")
-    )
+def run_fixed(base: str, pictures: PictureSet, *, per_class: int | None, draws: int) -> Iterator[dict[str, Any]]:
+    """The set's own test split; with `per_class`, so many training pictures a class and the mean of some draws."""
+    team = make_team("fixed")
+    about = {"set": pictures.name, "split": "fixed", "per_class": per_class}
+    found = []
+    with scope(team=team):
+        for draw in range(1, draws + 1):
+            training = pictures.of("train")
+            chosen = some_of_each(training, per_class, draw) if per_class else shuffled(training, draw)
+            found.append(_measure(team, base, chosen, pictures.of("test")))
+            yield about | {"draw": draw} | found[-1]
+    if draws > 1:
+        yield about | {"draw": f"mean of {draws}"} | _means(found)
 
 
-def run_random(base: str, pictures: PictureSet, *, splits: int) -> dict[str, Any]:
-    """Means over stratified random 80/20 splits of all pictures, where the 20% are the version's own holdout.
+def run_random(base: str, pictures: PictureSet, *, splits: int, own: bool) -> Iterator[dict[str, Any]]:
+    """Stratified random 80/20 splits of all pictures, and their means.
 
-    The product never trains on its holdout, so uploading everything is training on 80% and measuring on 20%.
+    With `own` the product sets the 20% aside itself, near-duplicates together, as it does for a user.
     """
     team = make_team("splits")
+    about = {"set": pictures.name, "split": "80/20 by the product" if own else "80/20"}
     found = []
-    for seed in range(splits):
-        model = new_model(team, f"split {seed}")
-        upload_training(team, model, base, shuffled(pictures.pictures, seed))
-        version = train(team, model).version
-        found.append(version.metrics | {"trained": version.rows_trained, "held_out": version.rows_holdout})
-    means = {key: _round(float(np.mean([one[key] for one in found]))) for key in ("accuracy", "log_loss", "ece")}
-    means["macro_f1"] = _round(float(np.mean([one["macro_f1"] for one in found])))
-    each = [{key: _round(one[key]) for key in ("accuracy", "log_loss", "ece")} for one in found]
-    sizes = {"trained": found[0]["trained"], "held_out": found[0]["held_out"]}
-    return {"set": pictures.name, "split": f"80/20 x{splits}", **sizes, **means, "each": each}
+    with scope(team=team):
+        for seed in range(1, splits + 1):
+            rest, taken = stratified(pictures.pictures, 0.2, seed)
+            everything = shuffled(pictures.pictures, seed)
+            found.append(_measure(team, base, everything) if own else _measure(team, base, rest, taken))
+            yield about | {"seed": seed} | found[-1]
+    yield about | {"seed": f"mean of {splits}"} | _means(found)
 
 
-def run_outside(base: str, pictures: PictureSet, *, splits: int) -> dict[str, Any]:
-    """Means over stratified 80/20 splits whose 20% the product never sees; it holds out a fifth of the rest too."""
-    found = []
-    for seed in range(splits):
-        rest, unseen = stratified(pictures.pictures, 0.2, seed)
-        found.append(_one(f"outside-{seed}", base, rest, unseen))
-    keys = ("accuracy", "macro_f1", "log_loss", "ece", "own_holdout_accuracy")
-    means = {key: _round(float(np.mean([one[key] for one in found]))) for key in keys}
-    return {"set": pictures.name, "split": f"unseen 20% x{splits}", "trained": found[0]["trained"], **means}
+def _means(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    keys = ("accuracy", "macro_f1", "log_loss", "ece")
+    return {key: _round(float(np.mean([one[key] for one in found]))) for key in keys}

@@ -53,11 +53,19 @@ def as_csv(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> ContentFile
     return ContentFile(text.getvalue().encode(), name="pictures.csv")
 
 
-def upload_training(team: Team, model: CustomModel, base: str, pictures: Sequence[Picture]) -> None:
-    """Upload pictures as training data and wait until they are read."""
-    rows = [(address_of(base, picture), picture.label) for picture in pictures]
+def upload_training(
+    team: Team, model: CustomModel, base: str, pictures: Sequence[Picture], held_out: Sequence[Picture] = ()
+) -> None:
+    """Upload pictures as training data and wait until they are read.
+
+    With `held_out` those are the version's holdout and all others are trained on; without, the product decides.
+    """
+    said = "false" if held_out else ""
+    rows = [(address_of(base, picture), picture.label, said) for picture in pictures]
+    rows += [(address_of(base, picture), picture.label, "true") for picture in held_out]
+    file = as_csv(["image_url", "label", "holdout"], rows)
     with scope(team=team):
-        upload = models_services.receive_training(model=model, file=as_csv(["image_url", "label"], rows), actor=None)
+        upload = models_services.receive_training(model=model, file=file, actor=None)
         models_tasks.read_training.delay(team_id=team.pk, upload_id=upload.pk)
         found = TrainingUpload.objects.filter(pk=upload.pk, state__in=UploadState.final())
         wait_for("reading the training data", found.exists)

@@ -29,6 +29,10 @@ MAX_TRAINING_IMAGES = 20_000
 """Pictures a model can be trained on; far above the 5,000 after which little is gained (design §6.7)."""
 
 
+HOLDOUT = {"": None, "true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+"""What the optional column `holdout` may say: set aside, trained on, or (empty) for the platform to decide."""
+
+
 @dataclass
 class Findings:
     """What reading a file brought: counts, and the first MAX_PROBLEMS_KEPT problems."""
@@ -149,6 +153,11 @@ def _add_training_images(upload: TrainingUpload, reader: CsvReader, found: Findi
         except LabelProblem as problem:
             found.note(line, "label", problem.code, problem.message)
             continue
+        said = values.get("holdout", "").strip().lower()
+        if said not in HOLDOUT:
+            message = f"“{said[:20]}” is neither true nor false. Leave it empty to let the platform decide."
+            found.note(line, "holdout", "bad_holdout", message)
+            continue
         if seen := known.get(address):
             found.note(line, "image_url", *_seen_before(seen, label))
             continue
@@ -167,6 +176,7 @@ def _add_training_images(upload: TrainingUpload, reader: CsvReader, found: Findi
                 line=line,
                 image_url=address,
                 label=label,
+                holdout=HOLDOUT[said],
             )
         )
     found.good = len(TrainingImage.objects.bulk_create(fresh, batch_size=1000))

@@ -56,7 +56,7 @@ class TrainingImage(TeamOwned):
     """One labelled picture of a model's training data.
 
     `holdout` is decided at the first training that could use the picture and never changes afterwards:
-    a picture once held out stays held out (design §6.5). None: not decided yet.
+    a picture once held out stays held out (design §6.5), or by the file's own column. None: not decided yet.
     """
 
     model = models.ForeignKey(CustomModel, on_delete=models.CASCADE, related_name="images")

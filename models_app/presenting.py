@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import ceil
 from typing import Any
 
 from django.urls import reverse
@@ -11,7 +12,7 @@ from labeling_platform.accounts.permissions import EDIT
 from labeling_platform.accounts.tenancy import TeamRequest
 
 from .models import CustomModel, ModelVersion
-from .querysets import DataCount, data_counts, latest_versions
+from .querysets import DataCount, data_counts, holdout_points, latest_versions
 from .states import VersionState
 
 
@@ -23,6 +24,7 @@ def page_context(request: TeamRequest, model: CustomModel, tab: str) -> dict[str
 
     tabs = [
         {"label": "Train", "url": at("detail"), "active": tab == "train", "icon": "school"},
+        {"label": "Threshold", "url": at("threshold"), "active": tab == "threshold", "icon": "adjustments"},
         {"label": "Evaluate", "url": at("evaluate"), "active": tab == "evaluate", "icon": "target"},
         {"label": "Pictures", "url": at("images"), "active": tab == "images", "icon": "photo"},
     ]
@@ -110,13 +112,17 @@ def _step_detail(step: dict[str, Any], begun: bool) -> str:
 
 
 MISTAKES_SHOWN = 8
+HISTOGRAM_BINS = 20
+TORN_MATTERS = 0.02
+"""From this difference on the accuracy that a split without regard to near-duplicates reports is shown too."""
 
 
 def version_result(version: ModelVersion) -> dict[str, Any] | None:
-    """Figures of a trained version for _result.html; None when it has none."""
+    """Figures of a trained version for _result.html; None when it has none. One query."""
     figures = version.metrics
     if not figures:
         return None
+    right_or_wrong = [(sure, label == predicted) for label, predicted, sure in holdout_points(version)]
     labels, matrix = figures["classes"], figures["confusion"]
     mistakes = [
         {"label": labels[i], "predicted": labels[j], "count": count}
@@ -134,8 +140,34 @@ def version_result(version: ModelVersion) -> dict[str, Any] | None:
         "subtitle": f"Measured on the {version.rows_holdout:,} pictures of the holdout.",
         "mistakes": sorted(mistakes, key=lambda mistake: -mistake["count"])[:MISTAKES_SHOWN],
         "points": [(bin_["confidence"], bin_["accuracy"], bin_["count"]) for bin_ in figures["reliability"]],
+        "right_wrong": confidence_bins(right_or_wrong),
+        "torn": torn_words(version.details),
         "notes": _notes(version),
     }
+
+
+def confidence_bins(points: list[tuple[float, bool]]) -> list[tuple[float, float, int, int]]:
+    """(low, high, right, wrong) in equal bins of confidence; a confidence on an edge counts below it."""
+    found = [[0, 0] for _ in range(HISTOGRAM_BINS)]
+    for confidence, right in points:
+        place = min(max(ceil(confidence * HISTOGRAM_BINS) - 1, 0), HISTOGRAM_BINS - 1)
+        found[place][0 if right else 1] += 1
+    return [
+        (place / HISTOGRAM_BINS, (place + 1) / HISTOGRAM_BINS, right, wrong)
+        for place, (right, wrong) in enumerate(found)
+    ]
+
+
+def torn_words(details: dict[str, Any]) -> str:
+    """Both accuracies when near-duplicate pictures on both sides of a split would flatter the model; else empty."""
+    honest, torn = details.get("out_of_fold_accuracy"), details.get("torn_accuracy")
+    if honest is None or torn is None or torn - honest < TORN_MATTERS:
+        return ""
+    return (
+        f"Many training pictures are near-duplicates, such as shots of one thing from one session. Kept on one side "
+        f"of every split, as here, the model is right on {honest:.1%} of the pictures in cross-validation; a split "
+        f"that tears them apart would claim {torn:.1%}. Expect the lower figure on pictures from a new session."
+    )
 
 
 def _left_out(failed: int) -> str:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from . import evaluation_views, views
+from . import decision_views, evaluation_views, views
 
 app_name = "models"
 urlpatterns = [
@@ -15,6 +15,8 @@ urlpatterns = [
     path("<int:pk>/uploads/<int:upload_pk>/file", views.upload_file, name="upload_file"),
     path("<int:pk>/versions/<int:number>/", views.version_detail, name="version"),
     path("<int:pk>/versions/<int:number>/holdout/", views.holdout, name="holdout"),
+    path("<int:pk>/threshold/", decision_views.threshold, name="threshold"),
+    path("<int:pk>/compare/", decision_views.compare, name="compare"),
     path("<int:pk>/images/", views.image_list, name="images"),
     path("<int:pk>/evaluate/", evaluation_views.evaluate, name="evaluate"),
     path("<int:pk>/evaluate/upload/", evaluation_views.evaluate_upload, name="evaluate_upload"),

@@ -42,6 +42,8 @@ TABLE: dict[str, tuple[str, str]] = {
     "models:upload_file": ("GET", "edit"),
     "models:version": ("GET", "view"),
     "models:holdout": ("GET", "view"),
+    "models:threshold": ("GET", "view"),
+    "models:compare": ("GET", "view"),
     "models:images": ("GET", "view"),
     "models:evaluate": ("GET", "view"),
     "models:evaluate_upload": ("POST", "edit"),

@@ -44,7 +44,7 @@ class WorkflowForm(forms.Form):
         widget=forms.NumberInput(attrs={"min": "0.501", "max": "1", "step": "0.01", "inputmode": "decimal"}),
     )
     route_unlike = forms.BooleanField(
-        label=_("Rows unlike the training data go to people, whatever their confidence"), required=False
+        label=_("Rows unlike the training data go to people, whatever their confidence"), initial=True, required=False
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

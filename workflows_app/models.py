@@ -33,7 +33,7 @@ class Workflow(TeamOwned):
     model = models.OneToOneField(CustomModel, on_delete=models.PROTECT, related_name="workflow")
     job = models.ForeignKey(Job, null=True, blank=True, on_delete=models.PROTECT, related_name="workflows")
     threshold = models.DecimalField(max_digits=4, decimal_places=3, default=Decimal("0.8"))
-    route_unlike = models.BooleanField(default=False)
+    route_unlike = models.BooleanField(default=True)
     state = models.CharField(max_length=10, choices=WorkflowState.choices, default=WorkflowState.DRAFT)
     version = models.ForeignKey(ModelVersion, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     outcomes = ArrayField(models.CharField(max_length=100), default=list)

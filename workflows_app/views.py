@@ -18,6 +18,7 @@ from labeling_platform.accounts.tenancy import TeamRequest, team_view
 from labeling_platform.lib import htmx
 from labeling_platform.lib.errors import Refused
 from labeling_platform.lib.uploads import UploadState
+from models_app.advisor import advise
 from models_app.models import CustomModel
 
 from . import services, tasks
@@ -101,7 +102,11 @@ def workflow_edit(request: TeamRequest, pk: int) -> HttpResponse:
 
 
 def _initial(chosen: Any) -> dict[str, Any]:
-    return {name: chosen[name] for name in CHOICES if name in chosen}
+    """What was chosen so far; a switch that was shown and is not sent is off, one never shown keeps its default."""
+    initial = {name: chosen[name] for name in CHOICES if name in chosen}
+    if "route_unlike_shown" in chosen:
+        initial["route_unlike"] = "route_unlike" in chosen
+    return initial
 
 
 def _initial_of(workflow: Workflow) -> dict[str, Any]:
@@ -137,6 +142,7 @@ def wizard(request: TeamRequest, workflow: Workflow | None, form: WorkflowForm, 
         "model": model,
         "then_job": then_job,
         "jobs": services.job_choices(model=model) if model and then_job else [],
+        "advisor": advise(version=model.current) if model and model.current and then_job else None,
         **_preview(model, chosen),
     }
     return htmx.render(request, "workflows/workflow_form.html", context, partial="choices", status=status)

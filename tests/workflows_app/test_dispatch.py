@@ -68,8 +68,10 @@ def test_model_only_never_routes(model_only):
     assert not Unit.objects.exists()
 
 
-def test_rows_unlike_the_training_data_go_to_people_when_switched_on(running):
+def test_rows_unlike_the_training_data_go_to_people_unless_switched_off(running):
     first, second, _ = claim(running)
+    assert running.route_unlike
+    running.route_unlike = False
     finish(running, (first, scored(boots=0.99, unlike=True)))
     running.route_unlike = True
     finish(running, (second, scored(boots=0.99, unlike=True)))

@@ -108,7 +108,7 @@ def create_workflow(
     model: CustomModel,
     job: Job | None = None,
     threshold: Decimal | None = None,
-    route_unlike: bool = False,
+    route_unlike: bool = True,
 ) -> Workflow:
     """Make a draft workflow and return it.
 
@@ -135,7 +135,7 @@ def edit_workflow(
     model: CustomModel,
     job: Job | None = None,
     threshold: Decimal | None = None,
-    route_unlike: bool = False,
+    route_unlike: bool = True,
 ) -> Workflow:
     """Change a draft workflow; the same refusals as create_workflow, and one for a launched workflow."""
     workflow = lock(workflow)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from typing import Any
+from urllib.parse import urlencode
 
 from django import template
 from django.conf import settings
@@ -228,11 +229,56 @@ def histogram(
     }
 
 
+@register.inclusion_tag("components/_right_wrong.html")
+def right_wrong(bins: Iterable[Sequence[Any]], title: str = "", unit: str = "pictures") -> dict[str, Any]:
+    """Stacked histogram of confidences. `bins`: (low, high, right, wrong), low and high in [0, 1]."""
+    width, height = 600.0, 160.0
+    cells = [(float(low), float(high), int(right), int(wrong)) for low, high, right, wrong in bins]
+    top = max([right + wrong for _, _, right, wrong in cells], default=0) or 1
+    columns = [
+        {
+            "x": f"{low * width + 1.5:.1f}",
+            "width": f"{max((high - low) * width - 3, 1):.1f}",
+            "right_y": f"{height - height * right / top:.1f}",
+            "right_height": f"{height * right / top:.1f}",
+            "wrong_y": f"{height - height * (right + wrong) / top:.1f}",
+            "wrong_height": f"{height * wrong / top:.1f}",
+            "low": low,
+            "high": high,
+            "right": right,
+            "wrong": wrong,
+        }
+        for low, high, right, wrong in cells
+    ]
+    return {"title": title, "columns": columns, "unit": unit}
+
+
+@register.inclusion_tag("components/_interval.html")
+def interval(value: Any, low: Any, high: Any, lowest: float = 0.0, label: str = "") -> dict[str, Any]:
+    """A share in [0, 1] as a point on a line from `lowest` to 1, with its interval as a band; nothing for None."""
+    if value is None or value == "":
+        return {"value": None}
+
+    def place(share: Any) -> float:
+        return 200 * min(max((float(share) - lowest) / (1 - lowest), 0.0), 1.0)
+
+    return {
+        "value": value,
+        "low": low,
+        "high": high,
+        "label": label,
+        "x": f"{place(value):.1f}",
+        "band_x": f"{place(low):.1f}",
+        "band_width": f"{max(place(high) - place(low), 1):.1f}",
+    }
+
+
 @register.inclusion_tag("components/_confusion.html")
-def confusion(labels: Sequence[str], matrix: Sequence[Sequence[int]], title: str = "") -> dict[str, Any]:
+def confusion(labels: Sequence[str], matrix: Sequence[Sequence[int]], title: str = "", url: str = "") -> dict[str, Any]:
     """Confusion matrix as a shaded table: `matrix[actual][predicted]` counts in the order of `labels`.
 
-    The shade is the share of the actual class, so that a rare class reads like a frequent one.
+    The shade is the share of the actual class, so that a rare class reads like a frequent one. With `url` every
+    cell that counts something leads to it, with the two classes as `label` and `predicted` in the query.
     """
     rows = []
     for index, (label, counts) in enumerate(zip(labels, matrix, strict=True)):
@@ -244,6 +290,7 @@ def confusion(labels: Sequence[str], matrix: Sequence[Sequence[int]], title: str
                 "share": count / total if total else None,
                 "heat": -(-HEAT_STEPS * count // total) if total else 0,
                 "right": index == column,
+                "url": f"{url}?{urlencode({'label': label, 'predicted': labels[column]})}" if url and count else "",
             }
             for column, count in enumerate(counts)
         ]

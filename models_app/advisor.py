@@ -1,0 +1,136 @@
+"""What a threshold would do, from a version's own held-out pictures: the data of the threshold advisor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .metrics import Share, wilson
+from .models import HoldoutPrediction, ModelVersion
+from .promise import Candidate, candidates, reach
+
+TARGETS = (0.9, 0.95, 0.98)
+TABLE = (0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
+ENOUGH = 300
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One held-out picture: how sure the version was, whether it was right, whether it looked unlike the rest.
+
+    `group` numbers near-duplicates.
+    """
+
+    confidence: float
+    right: bool
+    unlike: bool
+    group: int
+
+
+@dataclass(frozen=True)
+class TableRow:
+    """One threshold for people without the slider."""
+
+    threshold: float
+    automated: Share
+    accuracy: Share
+    bound: float
+    to_people: int
+
+
+@dataclass(frozen=True)
+class Promise:
+    """What a promise costs: the threshold that keeps it and the share it automates, or None when none does."""
+
+    target: float
+    chosen: Candidate | None
+    share: float | None
+
+
+@dataclass(frozen=True)
+class Advisor:
+    """Everything the component templates/models/_advisor.html shows. `data` is for its script."""
+
+    pictures: int
+    knows_unlike: bool
+    unlike: int
+    data: dict[str, Any]
+    table: list[TableRow]
+    promises: list[Promise]
+
+    @property
+    def note(self) -> str:
+        """What to know before trusting the figures; empty when there is enough to go by."""
+        if self.pictures >= ENOUGH:
+            return ""
+        return (
+            f"Only {self.pictures:,} held-out pictures stand behind these figures, so the intervals are wide and few "
+            "promises can be made. More training data makes them firmer."
+        )
+
+
+def evidence_of(version: ModelVersion) -> list[Evidence]:
+    """The held-out pictures of a version, in one query."""
+    cut = version.details.get("cut")
+    rows = HoldoutPrediction.objects.filter(version=version).order_by("pk")
+    found = rows.values_list("confidence", "label", "predicted", "distance", "image__group", "image_id")
+    return [
+        Evidence(
+            confidence=confidence,
+            right=label == predicted,
+            unlike=cut is not None and distance is not None and distance > cut,
+            # A picture without a group is a group of its own; image ids never meet the small group numbers.
+            group=-image if group is None else group,
+        )
+        for confidence, label, predicted, distance, group, image in found
+    ]
+
+
+def candidates_of(evidence: Sequence[Evidence], *, route_unlike: bool) -> list[Candidate]:
+    """Every threshold with its promise; with `route_unlike` pictures unlike the training data go to people."""
+    return candidates(
+        [one.confidence for one in evidence],
+        [one.right for one in evidence],
+        [one.group for one in evidence],
+        automatable=[not (route_unlike and one.unlike) for one in evidence],
+    )
+
+
+def promise_candidates(*, version: ModelVersion, route_unlike: bool) -> list[Candidate]:
+    """Every threshold of a version with the accuracy that can be promised for it (promise.py)."""
+    return candidates_of(evidence_of(version), route_unlike=route_unlike)
+
+
+def advise(*, version: ModelVersion, route_unlike: bool = True) -> Advisor | None:
+    """The advisor of a version; None when nothing was held out."""
+    evidence = evidence_of(version)
+    if not evidence:
+        return None
+    found = {on: candidates_of(evidence, route_unlike=on) for on in (False, True)}
+    chosen = found[route_unlike]
+    return Advisor(
+        pictures=len(evidence),
+        knows_unlike=version.details.get("cut") is not None,
+        unlike=sum(one.unlike for one in evidence),
+        data={
+            "points": [[round(one.confidence, 6), int(one.right), int(one.unlike)] for one in evidence],
+            "bounds": {
+                name: [[one.threshold, round(one.bound, 4)] for one in found[on]]
+                for name, on in (("off", False), ("on", True))
+            },
+        },
+        table=[_table_row(one, len(evidence)) for one in chosen if one.threshold in TABLE],
+        promises=[_promise(chosen, target, len(evidence)) for target in TARGETS],
+    )
+
+
+def _table_row(one: Candidate, total: int) -> TableRow:
+    automated = wilson(one.automated, total)
+    accuracy = wilson(one.correct, one.automated)
+    return TableRow(one.threshold, automated, accuracy, one.bound, round(1000 * (1 - one.automated / total)))
+
+
+def _promise(found: Sequence[Candidate], target: float, total: int) -> Promise:
+    chosen = reach(found, target)
+    return Promise(target, chosen, chosen.automated / total if chosen else None)

@@ -1,0 +1,191 @@
+// The threshold advisor: what a threshold would have done to the held-out pictures, live. Data comes with the page.
+// Without this file the table of thresholds inside the component says the same.
+(() => {
+  const Z = 1.959964;
+  const wilson = (hits, count) => {
+    if (!count) return [0, 1];
+    const share = hits / count;
+    const middle = (share + (Z * Z) / (2 * count)) / (1 + (Z * Z) / count);
+    const reach = (Z * Math.sqrt((share * (1 - share)) / count + (Z * Z) / (4 * count * count))) / (1 + (Z * Z) / count);
+    return [Math.max(0, middle - reach), Math.min(1, middle + reach)];
+  };
+  // A share that is not whole never reads as 0% or 100%.
+  const percent = (share) => {
+    const shown = share > 0 && share < 1 ? Math.min(99.9, Math.max(0.1, share * 100)) : share * 100;
+    return `${shown.toFixed(1)}%`;
+  };
+  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
+  class Advisor {
+    constructor(root) {
+      this.root = root;
+      Object.assign(this, JSON.parse(root.querySelector("script[type='application/json']").textContent));
+      this.slider = this.one("[data-advisor-slider]");
+      this.field = document.getElementById(root.dataset.field || "") || this.one("[data-advisor-number]");
+      this.switch = document.getElementById(root.dataset.switch || "") || this.one("[data-advisor-switch]");
+      this.one("[data-advisor-live]").hidden = false;
+      this.slider.addEventListener("input", () => this.set(Number(this.slider.value)));
+      this.field.addEventListener("input", () => this.typed());
+      this.switch?.addEventListener("change", () => this.show());
+      root.addEventListener("click", (event) => {
+        const button = event.target.closest("[data-advisor-reach]");
+        if (!button) return;
+        this.reach(button.value ? Number(button.value) : Number(this.one("[data-advisor-target]").value) / 100);
+      });
+      this.one("[data-advisor-target]").addEventListener("keydown", (event) => {
+        if (event.key !== "Enter") return;
+        event.preventDefault();
+        this.reach(Number(event.target.value) / 100);
+      });
+      root.querySelectorAll("[data-advisor-cost], [data-advisor-judgments]").forEach((input) => {
+        input.addEventListener("input", () => this.show());
+      });
+      this.threshold = Number(this.field.value) || Number(this.slider.value);
+      this.draw();
+      this.typed();
+      new MutationObserver(() => this.draw()).observe(document.documentElement, { attributeFilter: ["data-bs-theme"] });
+    }
+
+    one(selector) { return this.root.querySelector(selector); }
+
+    get on() { return Boolean(this.switch?.checked); }
+
+    count(threshold) {
+      let kept = 0;
+      let right = 0;
+      for (const [confidence, hit, unlike] of this.points) {
+        if (confidence >= threshold && !(this.on && unlike)) { kept += 1; right += hit; }
+      }
+      return [kept, right];
+    }
+
+    // The bound of a typed threshold is that of the next looser step, which automates at least the same pictures.
+    bound(threshold) {
+      const steps = this.bounds[this.on ? "on" : "off"].filter(([step]) => step <= threshold + 1e-9);
+      return steps.length ? steps[steps.length - 1][1] : 0;
+    }
+
+    typed() {
+      const value = Number(this.field.value);
+      if (value > 0.5 && value <= 1) { this.threshold = value; this.slider.value = value; this.show(); }
+    }
+
+    set(threshold) {
+      this.threshold = threshold;
+      this.field.value = String(Number(threshold.toFixed(3)));
+      if (this.field !== this.one("[data-advisor-number]")) this.field.dispatchEvent(new Event("change", { bubbles: true }));
+      this.slider.value = threshold;
+      this.show();
+    }
+
+    reach(target) {
+      const answer = this.one("[data-advisor-answer]");
+      if (!(target > 0 && target <= 1)) { answer.textContent = "Enter a percentage above 0 and up to 100."; return; }
+      const found = this.bounds[this.on ? "on" : "off"].find(([, bound]) => bound >= target);
+      if (!found) {
+        answer.textContent = `No threshold can promise ${percent(target)} with ${this.points.length.toLocaleString("en")} `
+          + "held-out pictures. Choose a lower target, or train with more pictures.";
+        return;
+      }
+      this.set(found[0]);
+      const [kept] = this.count(found[0]);
+      answer.textContent = `${found[0]} is the smallest threshold that keeps ${percent(target)} with 95% certainty. `
+        + `It leaves ${percent(kept / this.points.length)} of the rows to the model.`;
+    }
+
+    show() {
+      const total = this.points.length;
+      const [kept, right] = this.count(this.threshold);
+      const [low, high] = wilson(right, kept);
+      const people = 1000 * (1 - kept / total);
+      const bound = this.bound(this.threshold);
+      const cost = Number(this.one("[data-advisor-cost]").value);
+      const judgments = Number(this.one("[data-advisor-judgments]").value) || 1;
+      const write = (name, text) => { this.one(`[data-advisor-out=${name}]`).textContent = text; };
+      write("threshold", this.threshold.toFixed(3));
+      write("share", `${percent(kept / total)} (${kept} of ${total} held-out pictures)`);
+      write("accuracy", kept ? `${percent(right / kept)} (95% interval ${percent(low)} to ${percent(high)})` : "no row is left to the model");
+      write("bound", bound > 0 ? `at least ${percent(bound)}` : "nothing can be promised");
+      write("people", Math.round(people).toLocaleString("en"));
+      write("money", cost > 0 ? `${(people * judgments * cost).toLocaleString("en", { maximumFractionDigits: 2 })} per 1,000 rows` : "enter a cost below");
+      this.slider.setAttribute("aria-valuetext", `${this.threshold.toFixed(3)}: ${percent(kept / total)} automated`);
+      if (this.chart) { this.fill(); this.chart.update("none"); }
+    }
+
+    fill() {
+      const steps = this.bounds[this.on ? "on" : "off"];
+      const counted = steps.map(([step]) => this.count(step));
+      const [share, accuracy, bound] = this.chart.data.datasets;
+      share.data = steps.map(([step], i) => ({ x: step, y: (100 * counted[i][0]) / this.points.length }));
+      accuracy.data = steps.map(([step], i) => ({ x: step, y: counted[i][0] ? (100 * counted[i][1]) / counted[i][0] : null }));
+      bound.data = steps.map(([step, value]) => ({ x: step, y: value > 0 ? 100 * value : null }));
+    }
+
+    draw() {
+      this.chart?.destroy();
+      if (!window.Chart) return;
+      const text = css("--tblr-secondary") || "#667";
+      const grid = css("--tblr-border-color") || "#ddd";
+      const line = (label, color, dash, fill) => ({
+        label, data: [], borderColor: color, backgroundColor: fill || "transparent", borderDash: dash,
+        borderWidth: 2, pointRadius: 0, fill: fill ? "-1" : false, stepped: false,
+      });
+      const green = css("--tblr-green") || "#2fb344";
+      const marker = {
+        id: "marker",
+        afterDraw: (chart) => {
+          const x = chart.scales.x.getPixelForValue(this.threshold);
+          const { ctx, chartArea } = chart;
+          ctx.save();
+          ctx.strokeStyle = css("--tblr-body-color") || "#222";
+          ctx.setLineDash([3, 3]);
+          ctx.beginPath();
+          ctx.moveTo(x, chartArea.top);
+          ctx.lineTo(x, chartArea.bottom);
+          ctx.stroke();
+          ctx.restore();
+        },
+      };
+      this.chart = new window.Chart(this.one("canvas"), {
+        type: "line",
+        data: {
+          datasets: [
+            line("Left to the model", css("--tblr-primary") || "#206bc4", []),
+            line("Accuracy of those", green, []),
+            line("Promised accuracy", green, [5, 4], `color-mix(in srgb, ${green} 14%, transparent)`),
+          ],
+        },
+        plugins: [marker],
+        options: {
+          animation: false,
+          maintainAspectRatio: false,
+          parsing: false,
+          interaction: { mode: "index", intersect: false },
+          onClick: (event, _, chart) => {
+            const x = chart.scales.x.getValueForPixel(event.x);
+            if (x > 0.5 && x <= 1) this.set(Math.round(x * 200) / 200);
+          },
+          scales: {
+            x: { type: "linear", min: 0.5, max: 1, title: { display: true, text: "Threshold", color: text }, ticks: { color: text }, grid: { color: grid } },
+            y: { min: 0, max: 100, ticks: { color: text, callback: (value) => `${value}%` }, grid: { color: grid } },
+          },
+          plugins: {
+            legend: { position: "bottom", labels: { color: text, usePointStyle: true, pointStyle: "line" } },
+            tooltip: { callbacks: {
+              title: (items) => `Threshold ${items[0].parsed.x.toFixed(3)}`,
+              label: (item) => `${item.dataset.label}: ${item.parsed.y.toFixed(1)}%`,
+            } },
+          },
+        },
+      });
+      this.fill();
+      this.chart.update("none");
+    }
+  }
+
+  const start = (within) => within.querySelectorAll("[data-advisor]").forEach((root) => {
+    if (!root.dataset.started) { root.dataset.started = "yes"; new Advisor(root); }
+  });
+  document.addEventListener("DOMContentLoaded", () => start(document));
+  document.addEventListener("htmx:load", (event) => { if (event.target.querySelectorAll) start(event.target.parentElement || document); });
+})();
