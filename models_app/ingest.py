@@ -50,10 +50,11 @@ class Findings:
 
 
 class Known(NamedTuple):
-    """Where a picture's address was seen first: its label, and the place in words."""
+    """Where a picture's address was seen first: its label, the place in words, and whether it was dropped there."""
 
     label: str
     place: str
+    dropped: bool = False
 
 
 def read_training(*, upload: TrainingUpload) -> bool:
@@ -184,11 +185,13 @@ def _add_training_images(upload: TrainingUpload, reader: CsvReader, found: Findi
 
 def _known_pictures(model_id: int) -> dict[str, Known]:
     rows = TrainingImage.objects.filter(model=model_id).select_related("upload")
-    fields = rows.values_list("image_url", "label", "line", "upload__original_name")
-    return {url: Known(label, f"line {line} of {name}") for url, label, line, name in fields}
+    fields = rows.values_list("image_url", "label", "line", "upload__original_name", "dropped")
+    return {url: Known(label, f"line {line} of {name}", dropped) for url, label, line, name, dropped in fields}
 
 
 def _seen_before(seen: Known, label: str) -> tuple[str, str]:
+    if seen.dropped:
+        return "dropped", "This picture was dropped on the Check data tab and stays out. Take it back there. Skipped."
     if seen.label == label:
         return "already_there", f"Already there: the same picture and label stand in {seen.place}. Skipped."
     message = (

@@ -11,14 +11,16 @@ from labeling_platform.accounts.models import TeamOwned
 from labeling_platform.lib.uploads import CsvUpload, UploadState
 
 from .labels import NEGATIVE
-from .states import PredictionState, VersionState
+from .states import ChangeKind, PredictionState, VersionState
 
 __all__ = [
     "NEGATIVE",
     "CustomModel",
+    "DataChange",
     "Evaluation",
     "EvaluationRow",
     "HoldoutPrediction",
+    "LabelDoubt",
     "ModelVersion",
     "PictureFeatures",
     "TrainingImage",
@@ -57,6 +59,7 @@ class TrainingImage(TeamOwned):
 
     `holdout` is decided at the first training that could use the picture and never changes afterwards:
     a picture once held out stays held out (design §6.5), or by the file's own column. None: not decided yet.
+    A `dropped` picture is kept but counts for nothing; `confirmed` means that a person looked at its label.
     """
 
     model = models.ForeignKey(CustomModel, on_delete=models.CASCADE, related_name="images")
@@ -69,6 +72,8 @@ class TrainingImage(TeamOwned):
     group = models.IntegerField(null=True)
     error_code = models.CharField(max_length=40, blank=True)
     error_message = models.CharField(max_length=300, blank=True)
+    dropped = models.BooleanField(default=False)
+    confirmed = models.BooleanField(default=False)
 
     class Meta:
         ordering = ["id"]
@@ -77,6 +82,24 @@ class TrainingImage(TeamOwned):
 
     def __str__(self) -> str:
         return f"{self.label}: {self.image_url}"
+
+
+class DataChange(TeamOwned):
+    """What a person did to one picture of the training data; never changed or deleted while the picture is there.
+
+    It counts from the next training on; versions that were trained before keep their own figures.
+    """
+
+    model = models.ForeignKey(CustomModel, on_delete=models.CASCADE, related_name="data_changes")
+    image = models.ForeignKey(TrainingImage, on_delete=models.CASCADE, related_name="changes")
+    kind = models.CharField(max_length=10, choices=ChangeKind.choices)
+    from_label = models.CharField(max_length=100)
+    to_label = models.CharField(max_length=100, blank=True)
+    actor = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["-id"]
 
 
 class PictureFeatures(TeamOwned):
@@ -146,6 +169,21 @@ class ModelVersion(TeamOwned):
     @property
     def is_final(self) -> bool:
         return self.state in VersionState.final()
+
+
+class LabelDoubt(TeamOwned):
+    """A picture whose label is likely wrong, as one version's cross-validation saw it (doubts.py)."""
+
+    version = models.ForeignKey(ModelVersion, on_delete=models.CASCADE, related_name="doubts")
+    image = models.ForeignKey(TrainingImage, on_delete=models.CASCADE, related_name="doubts")
+    given = models.CharField(max_length=100)
+    suggested = models.CharField(max_length=100)
+    given_score = models.FloatField()
+    suggested_score = models.FloatField()
+
+    class Meta:
+        ordering = ["id"]
+        constraints = [models.UniqueConstraint(fields=["version", "image"], name="label_doubt_once")]
 
 
 class HoldoutPrediction(TeamOwned):

@@ -13,6 +13,7 @@ from labeling_platform.accounts.tenancy import TeamRequest
 
 from .models import CustomModel, ModelVersion
 from .querysets import DataCount, data_counts, holdout_points, latest_versions
+from .services import News
 from .states import VersionState
 
 
@@ -26,6 +27,7 @@ def page_context(request: TeamRequest, model: CustomModel, tab: str) -> dict[str
         {"label": "Train", "url": at("detail"), "active": tab == "train", "icon": "school"},
         {"label": "Threshold", "url": at("threshold"), "active": tab == "threshold", "icon": "adjustments"},
         {"label": "Evaluate", "url": at("evaluate"), "active": tab == "evaluate", "icon": "target"},
+        {"label": "Check data", "url": at("care"), "active": tab == "care", "icon": "tags"},
         {"label": "Pictures", "url": at("images"), "active": tab == "images", "icon": "photo"},
     ]
     return {"model": model, "tabs": tabs, "can_edit": request.membership.may(EDIT)}
@@ -183,7 +185,18 @@ def _notes(version: ModelVersion) -> list[str]:
     return []
 
 
-def train_note(reading: bool, refused: bool, new_rows: int, trained: bool) -> str:
+def news_words(news: News) -> str:
+    """What is new since the last training, in words: 3 pictures added, 1 label changed."""
+    parts = [
+        (news.added, "picture added", "pictures added"),
+        (news.relabeled, "label changed", "labels changed"),
+        (news.dropped, "picture dropped", "pictures dropped"),
+        (news.restored, "picture taken back", "pictures taken back"),
+    ]
+    return ", ".join(f"{count:,} {one if count == 1 else many}" for count, one, many in parts if count)
+
+
+def train_note(reading: bool, refused: bool, news: News, trained: bool) -> str:
     """What stands beside Begin Training."""
     if reading:
         return "A file is still being read; wait until it is ready."
@@ -191,6 +204,6 @@ def train_note(reading: bool, refused: bool, new_rows: int, trained: bool) -> st
         return "The reasons above stand in the way."
     if not trained:
         return "20% of the pictures are set aside to measure the accuracy."
-    if new_rows:
-        return f"{new_rows:,} pictures are new since the last training. Training makes a new version."
+    if news:
+        return f"Since the last training: {news_words(news)}. Training makes a new version."
     return "Nothing is new since the last training."

@@ -18,22 +18,27 @@ class DataCount:
     classes: int = 0
 
 
+def in_use(model: CustomModel) -> QuerySet[TrainingImage]:
+    """The model's pictures without those that were dropped."""
+    return TrainingImage.objects.filter(model=model, dropped=False)
+
+
 def class_counts(model: CustomModel) -> dict[str, int]:
     """Pictures by label, in the order of the labels."""
-    rows = TrainingImage.objects.filter(model=model).values("label").annotate(n=Count("pk")).order_by("label")
+    rows = in_use(model).values("label").annotate(n=Count("pk")).order_by("label")
     return {row["label"]: row["n"] for row in rows}
 
 
 def error_counts(model: CustomModel) -> dict[str, int]:
     """Pictures that could not be had at the last try, by label; labels without any are left out."""
-    rows = TrainingImage.objects.filter(model=model).exclude(error_code="").values("label").annotate(n=Count("pk"))
+    rows = in_use(model).exclude(error_code="").values("label").annotate(n=Count("pk"))
     return {row["label"]: row["n"] for row in rows.order_by("label")}
 
 
 def data_counts(models: Iterable[CustomModel]) -> dict[int, DataCount]:
     """Training data of several models in one query, by model id; models without data are left out."""
     rows = (
-        TrainingImage.objects.filter(model__in=list(models))
+        TrainingImage.objects.filter(model__in=list(models), dropped=False)
         .values("model_id")
         .annotate(n=Count("pk"), classes=Count("label", distinct=True))
         .order_by()

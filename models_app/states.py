@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import models
 from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
 
@@ -57,3 +58,12 @@ class PredictionState(States):
         """As States.move, on `prediction_state`: an evaluation's `state` is that of its file."""
         sources = [state for state, targets in cls.moves.items() if to in targets]
         return rows.filter(prediction_state__in=sources).update(prediction_state=to, **also)
+
+
+class ChangeKind(models.TextChoices):
+    """What a person may do to one picture of the training data."""
+
+    RELABELED = "relabeled", _("Label changed")
+    DROPPED = "dropped", _("Dropped")
+    RESTORED = "restored", _("Taken back")
+    CONFIRMED = "confirmed", _("Label confirmed")

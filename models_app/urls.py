@@ -1,6 +1,6 @@
 from django.urls import path
 
-from . import decision_views, evaluation_views, views
+from . import care_views, decision_views, evaluation_views, views
 
 app_name = "models"
 urlpatterns = [
@@ -17,6 +17,8 @@ urlpatterns = [
     path("<int:pk>/versions/<int:number>/holdout/", views.holdout, name="holdout"),
     path("<int:pk>/threshold/", decision_views.threshold, name="threshold"),
     path("<int:pk>/compare/", decision_views.compare, name="compare"),
+    path("<int:pk>/data/", care_views.check_data, name="care"),
+    path("<int:pk>/data/change/", care_views.change_data, name="change_data"),
     path("<int:pk>/images/", views.image_list, name="images"),
     path("<int:pk>/evaluate/", evaluation_views.evaluate, name="evaluate"),
     path("<int:pk>/evaluate/upload/", evaluation_views.evaluate_upload, name="evaluate_upload"),

@@ -75,7 +75,7 @@ def train_page(request: TeamRequest, model: CustomModel, form: CsvFileForm, stat
     reading = [upload for upload in uploads if not upload.is_final]
     running = latest if latest and not latest.is_final else None
     advice = services.training_advice(counts=counts)
-    new_rows = services.rows_since(model=model)
+    news = services.news(model=model)
     context = {
         **page_context(request, model, "train"),
         "form": form,
@@ -90,7 +90,7 @@ def train_page(request: TeamRequest, model: CustomModel, form: CsvFileForm, stat
         "versions": versions,
         "result": version_result(model.current) if model.current else None,
         "blocked": bool(reading or advice.refusals),
-        "train_note": train_note(bool(reading), bool(advice.refusals), new_rows, bool(versions)),
+        "train_note": train_note(bool(reading), bool(advice.refusals), news, bool(versions)),
         "live": bool(reading or running),
     }
     return htmx.render(request, "models/model_train.html", context, partial="live", status=status)
@@ -201,10 +201,10 @@ def version_detail(request: TeamRequest, pk: int, number: int) -> HttpResponse:
 @require_safe
 @may_view
 def image_list(request: TeamRequest, pk: int) -> HttpResponse:
-    """The training data as pictures, by class; `label` and `show` (errors, holdout) filter."""
+    """The training data as pictures, by class; `label` and `show` (errors, holdout, dropped) filter."""
     model = get_model(request, pk)
     label, show = request.GET.get("label", ""), request.GET.get("show", "")
-    found = TrainingImage.objects.filter(model=model).order_by("label", "pk")
+    found = TrainingImage.objects.filter(model=model, dropped=show == "dropped").order_by("label", "pk")
     if label:
         found = found.filter(label=label)
     if show == "errors":
@@ -220,6 +220,7 @@ def image_list(request: TeamRequest, pk: int) -> HttpResponse:
         "page": page,
         "images": images,
         "bars": class_bars(class_counts(model), error_counts(model)),
+        "classes": list(class_counts(model)),
         "label": label,
         "show": show,
     }

@@ -43,6 +43,8 @@ TABLE: dict[str, tuple[str, str]] = {
     "models:version": ("GET", "view"),
     "models:holdout": ("GET", "view"),
     "models:threshold": ("GET", "view"),
+    "models:care": ("GET", "view"),
+    "models:change_data": ("POST", "edit"),
     "models:compare": ("GET", "view"),
     "models:images": ("GET", "view"),
     "models:evaluate": ("GET", "view"),

@@ -20,11 +20,12 @@ from .evaluation import (
 from .run import run_training
 from .training import (
     Advice,
+    News,
     cancel_training,
     fail_training,
+    news,
     queued_trainings,
     release_expired_trainings,
-    rows_since,
     start_training,
     training_advice,
     unread_uploads,
@@ -33,6 +34,7 @@ from .training import (
 __all__ = [
     "Advice",
     "HoldoutAccuracy",
+    "News",
     "Snapshot",
     "cancel_training",
     "create_model",
@@ -40,6 +42,7 @@ __all__ = [
     "deletion_refusal",
     "fail_training",
     "holdout_accuracy",
+    "news",
     "queued_trainings",
     "read_evaluation",
     "read_training",
@@ -47,7 +50,6 @@ __all__ = [
     "receive_training",
     "release_expired_evaluations",
     "release_expired_trainings",
-    "rows_since",
     "run_evaluation",
     "run_training",
     "start_training",

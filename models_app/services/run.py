@@ -18,10 +18,11 @@ from labeling_platform.accounts.services import record
 from .. import metrics
 from ..backends.base import BackendError, ClassifierBackend, Example, TrainingSpec, TrainingState
 from ..classify import Picture, Scored, Unreadable, as_answer, features_of, load_pictures, open_backend, stored_features
+from ..doubts import Doubt, find_doubts
 from ..labels import NEGATIVE
-from ..models import CustomModel, HoldoutPrediction, ModelVersion, PictureFeatures, TrainingImage
+from ..models import CustomModel, HoldoutPrediction, LabelDoubt, ModelVersion, PictureFeatures, TrainingImage
 from ..pipeline import in_batches
-from ..querysets import usable
+from ..querysets import in_use, usable
 from ..states import VersionState
 from .claims import Claim, Lost, claim
 from .training import SEED, fail_training
@@ -88,7 +89,8 @@ def _train(held: Claim) -> None:
         holdout = [item for item in ready if item.image.holdout]
         held.write(stage="measuring", done=0, total=len(holdout))
         measured = _measure(held, backend, state.ref, holdout, outcomes)
-        _finish(held, state, measured, outcomes, rows_trained=len(ready) - len(holdout))
+        doubts = _doubts([item for item in ready if not item.image.holdout], state, measured, outcomes)
+        _finish(held, state, measured, outcomes, rows_trained=len(ready) - len(holdout), doubts=doubts)
     except Lost:
         backend.delete(state.ref)
         raise
@@ -103,7 +105,7 @@ def order_outcomes(labels: Iterable[str]) -> list[str]:
 
 
 def _images_of(version: ModelVersion) -> Any:
-    return TrainingImage.objects.filter(model=version.model, pk__lte=version.last_image_id).order_by("pk")
+    return in_use(version.model).filter(pk__lte=version.last_image_id).order_by("pk")
 
 
 def _read_pictures(held: Claim, backend: ClassifierBackend) -> None:
@@ -277,6 +279,18 @@ def _measure(
     return measured
 
 
+def _doubts(
+    trained: list[Ready], state: TrainingState, measured: list[Measured], outcomes: list[str]
+) -> list[tuple[TrainingImage, Doubt]]:
+    """Labels that are likely wrong; each picture is judged by a classifier that did not see it."""
+    if state.out_of_fold is None:
+        return []
+    images = [item.image for item in trained] + [item.image for item in measured]
+    scores = [*state.out_of_fold, *(item.answer.scores for item in measured)]
+    found = find_doubts([image.label for image in images], np.array(scores), outcomes)
+    return [(images[doubt.row], doubt) for doubt in found if not images[doubt.row].confirmed]
+
+
 def measure_holdout(measured: Sequence[Measured], outcomes: list[str]) -> dict[str, Any]:
     """The figures of a version, as they are kept in ModelVersion.metrics.
 
@@ -294,7 +308,13 @@ def measure_holdout(measured: Sequence[Measured], outcomes: list[str]) -> dict[s
 
 
 def _finish(
-    held: Claim, state: TrainingState, measured: list[Measured], outcomes: list[str], *, rows_trained: int
+    held: Claim,
+    state: TrainingState,
+    measured: list[Measured],
+    outcomes: list[str],
+    *,
+    rows_trained: int,
+    doubts: list[tuple[TrainingImage, Doubt]],
 ) -> None:
     """Put the version in service, in one transaction. Raises Lost when the training is not ours any more."""
     version = held.version
@@ -329,6 +349,18 @@ def _finish(
                 for item in measured
             ],
             batch_size=QUERY_BATCH,
+        )
+        LabelDoubt.objects.bulk_create(
+            LabelDoubt(
+                team=version.team,
+                version=version,
+                image=image,
+                given=image.label,
+                suggested=doubt.suggested,
+                given_score=doubt.given_score,
+                suggested_score=doubt.suggested_score,
+            )
+            for image, doubt in doubts
         )
         CustomModel.objects.filter(pk=version.model_id).update(current=version)
         record(team=version.team, actor=None, verb="training finished", obj=version.model, version=version.number)

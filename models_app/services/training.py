@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import IntegrityError, transaction
-from django.db.models import Max
+from django.db.models import Count, Max
 from django.db.models.functions import Now
 
 from labeling_platform.accounts.models import User
@@ -16,9 +16,9 @@ from labeling_platform.lib.uploads import UploadState
 
 from ..backends.base import Capabilities, check_counts
 from ..labels import similar_labels
-from ..models import CustomModel, ModelVersion, TrainingImage, TrainingUpload
-from ..querysets import class_counts
-from ..states import VersionState
+from ..models import CustomModel, DataChange, ModelVersion, TrainingUpload
+from ..querysets import class_counts, in_use
+from ..states import ChangeKind, VersionState
 
 MAX_ATTEMPTS = 3
 RESEND_AFTER = timedelta(seconds=15)
@@ -51,11 +51,33 @@ def training_advice(*, counts: dict[str, int]) -> Advice:
     return Advice(by_level["error"], by_level["warning"] + similar_labels(counts), by_level["advice"])
 
 
-def rows_since(*, model: CustomModel) -> int:
-    """Pictures that came after the last training that was asked for."""
+@dataclass(frozen=True)
+class News:
+    """What the training data gained since the last training that was asked for."""
+
+    added: int = 0
+    relabeled: int = 0
+    dropped: int = 0
+    restored: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.relabeled or self.dropped or self.restored)
+
+
+def news(*, model: CustomModel) -> News:
+    """Pictures and changes that came after the last training that was asked for."""
     newest = ModelVersion.objects.filter(model=model).exclude(state=VersionState.CANCELED).first()
-    added = TrainingImage.objects.filter(model=model, pk__gt=newest.last_image_id if newest else 0)
-    return added.count()
+    added = in_use(model).filter(pk__gt=newest.last_image_id if newest else 0).count()
+    if newest is None:
+        return News(added)
+    changes = DataChange.objects.filter(model=model, created_at__gt=newest.created_at)
+    counts = dict(changes.order_by().values_list("kind").annotate(n=Count("image", distinct=True)))
+    return News(
+        added,
+        counts.get(ChangeKind.RELABELED, 0),
+        counts.get(ChangeKind.DROPPED, 0),
+        counts.get(ChangeKind.RESTORED, 0),
+    )
 
 
 def start_training(*, model: CustomModel, actor: User | None) -> ModelVersion:
@@ -69,7 +91,7 @@ def start_training(*, model: CustomModel, actor: User | None) -> ModelVersion:
         CustomModel.objects.select_for_update(no_key=True).get(pk=model.pk)
         if TrainingUpload.objects.filter(model=model).exclude(state__in=UploadState.final()).exists():
             raise Refused("An uploaded file is still being read. Wait until it is ready.", code="still_reading")
-        images = TrainingImage.objects.filter(model=model)
+        images = in_use(model)
         if not images.exists():
             raise Refused("Upload training data first.", code="no_data")
         advice = training_advice(counts=class_counts(model))

@@ -47,7 +47,7 @@ def test_a_version_learns_from_pixels_and_goes_into_service(model, pictures, add
 def test_more_data_makes_a_new_version_and_keeps_the_holdout(model, trained, pictures, add_data, owner):
     held_out = set(TrainingImage.objects.filter(model=model, holdout=True).values_list("pk", flat=True))
     add_data(model, pictures.training_csv(5, first=15))
-    assert services.rows_since(model=model) == 15
+    assert services.news(model=model) == services.News(added=15)
     pictures.asked.clear()
     second = train(model, owner)
     assert (second.number, second.state, model.current_id) == (2, "ready", second.pk)
