@@ -4,32 +4,45 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from .pictures import PictureSet, drawings, from_manifest, served
+from .pictures import PictureSet, drawings, from_manifest, linked, served
 from .product import Running, running
 
-DRAWN = {"accuracy": (60, 20), "promise": (60, 40), "train": (60, 20), "predict": (30, 220)}
+DRAWN = {"accuracy": (60, 20), "promise": (60, 40), "train": (60, 20), "predict": (30, 220), "honesty": (60, 40)}
 
 
-def main() -> None:
-    """Start the product, measure, print one JSON object a line."""
+def main() -> int:
+    """Start the product, measure, print one JSON object a line. Each set of pictures gets a product of its own."""
     options = _options()
+    if len(options.manifest) > 1:
+        return _one_by_one(options.manifest)
     with tempfile.TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
-        sets = [from_manifest(path) for path in options.manifest]
-        if not sets and options.what in DRAWN:
-            train, test = DRAWN[options.what]
-            sets = [drawings(Path(folder), train=train, test=test)]
-        for pictures in sets:
-            with served(pictures.root) as base:
-                with running(allow=base.removeprefix("http://"), embedder=options.embedder) as product:
-                    for line in _measure(options, product, base, pictures):
-                        print(json.dumps({"bench": options.what, "embedder": options.embedder} | line), flush=True)
+        train, test = DRAWN[options.what]
+        manifests = [from_manifest(path) for path in options.manifest]
+        pictures = manifests[0] if manifests else drawings(Path(folder), train=train, test=test)
+        if options.what == "honesty":
+            pictures = linked(pictures, Path(folder))
+        with served(pictures.root) as base:
+            with running(allow=base.removeprefix("http://"), embedder=options.embedder) as product:
+                for line in _measure(options, product, base, pictures):
+                    print(json.dumps({"bench": options.what, "embedder": options.embedder} | line), flush=True)
+    return 0
+
+
+def _one_by_one(manifests: list[Path]) -> int:
+    """This command again for each manifest: Django can be set up once in a process."""
+    given = {str(path) for path in manifests}
+    rest = [word for word in sys.argv[1:] if word not in given and word != "--manifest"]
+    commands = [[sys.executable, "-m", "bench", *rest, "--manifest", str(path)] for path in manifests]
+    return max(subprocess.run(command, check=False).returncode for command in commands)
 
 
 def _options() -> argparse.Namespace:
@@ -49,6 +62,7 @@ def _options() -> argparse.Namespace:
     promise = kinds.add_parser("promise", parents=[common], help="how often the advisor's promise holds")
     promise.add_argument("--splits", type=int, default=20)
     promise.add_argument("--target", type=float, action="append", default=[])
+    kinds.add_parser("honesty", parents=[common], help="reported accuracy against a new shoot, on burst-shot pictures")
     return parser.parse_args()
 
 
@@ -63,7 +77,7 @@ def _measure(
         yield from module.run_fixed(base, pictures, per_class=options.per_class, draws=options.draws)
     elif options.what == "predict":
         yield module.run(product, base, pictures, rows=options.rows)
-    elif options.what == "train":
+    elif options.what in {"train", "honesty"}:
         yield module.run(base, pictures)
     else:
         targets = tuple(options.target) or (0.9, 0.95, 0.98)
@@ -71,4 +85,4 @@ def _measure(
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

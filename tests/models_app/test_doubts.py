@@ -32,8 +32,8 @@ def test_the_worst_comes_first_and_a_slight_preference_is_no_doubt():
 def test_most_planted_mistakes_are_among_the_doubted_tenth():
     random = np.random.default_rng(5)
     truth = random.integers(0, 4, 1000)
-    scores = random.dirichlet([0.4] * 4, 1000) * 0.5
-    scores[np.arange(1000), truth] += 0.5
+    scores = random.dirichlet([0.4] * 4, 1000) * 0.3
+    scores[np.arange(1000), truth] += 0.7
     labels = truth.copy()
     wrong = random.permutation(1000)[:50]
     labels[wrong] = (truth[wrong] + 1 + random.integers(0, 3, 50)) % 4
