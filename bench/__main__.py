@@ -8,14 +8,22 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from .pictures import PictureSet, drawings, from_manifest, linked, served
+from .pictures import PictureSet, drawings, from_manifest, linked, served, shuffled, textures
 from .product import Running, running
 
-DRAWN = {"accuracy": (60, 20), "promise": (60, 40), "train": (60, 20), "predict": (30, 220), "honesty": (60, 40)}
+DRAWN = {
+    "accuracy": (60, 20),
+    "promise": (60, 40),
+    "train": (60, 20),
+    "predict": (30, 220),
+    "honesty": (60, 40),
+    "foreign": (60, 20),
+}
 
 
 def main() -> int:
@@ -30,11 +38,24 @@ def main() -> int:
         pictures = manifests[0] if manifests else drawings(Path(folder), train=train, test=test)
         if options.what == "honesty":
             pictures = linked(pictures, Path(folder))
-        with served(pictures.root) as base:
-            with running(allow=base.removeprefix("http://"), embedder=options.embedder) as product:
-                for line in _measure(options, product, base, pictures):
+        foreign = _foreign(options, Path(folder))
+        with served(pictures.root) as base, served(foreign.root if foreign else pictures.root) as other:
+            allow = f"{base},{other}".replace("http://", "")
+            with running(allow=allow, embedder=options.embedder) as product:
+                for line in _measure(options, product, (base, other), pictures, foreign):
                     print(json.dumps({"bench": options.what, "embedder": options.embedder} | line), flush=True)
     return 0
+
+
+def _foreign(options: argparse.Namespace, folder: Path) -> PictureSet | None:
+    """For `foreign`: the pictures that the model was never meant for."""
+    if options.what != "foreign":
+        return None
+    if options.foreign:
+        found = from_manifest(options.foreign)
+        return replace(found, pictures=shuffled(found.pictures, 1)[: options.most])
+    (folder / "foreign").mkdir()
+    return textures(folder / "foreign", 120)
 
 
 def _one_by_one(manifests: list[Path]) -> int:
@@ -63,13 +84,21 @@ def _options() -> argparse.Namespace:
     promise.add_argument("--splits", type=int, default=20)
     promise.add_argument("--target", type=float, action="append", default=[])
     kinds.add_parser("honesty", parents=[common], help="reported accuracy against a new shoot, on burst-shot pictures")
+    foreign = kinds.add_parser("foreign", parents=[common], help="pictures of something else that are automated")
+    foreign.add_argument("--foreign", type=Path, help="manifest of the other pictures")
+    foreign.add_argument("--most", type=int, default=1000, help="at most so many of them")
     return parser.parse_args()
 
 
 def _measure(
-    options: argparse.Namespace, product: Running, base: str, pictures: PictureSet
+    options: argparse.Namespace,
+    product: Running,
+    bases: tuple[str, str],
+    pictures: PictureSet,
+    foreign: PictureSet | None,
 ) -> Iterator[dict[str, Any]]:
     """Modules that need Django are imported here: it is set up when the product runs."""
+    base = bases[0]
     module = import_module(f"bench.{ {'train': 'training'}.get(options.what, options.what) }")
     if options.what == "accuracy" and options.splits:
         yield from module.run_random(base, pictures, splits=options.splits, own=options.own)
@@ -77,6 +106,8 @@ def _measure(
         yield from module.run_fixed(base, pictures, per_class=options.per_class, draws=options.draws)
     elif options.what == "predict":
         yield module.run(product, base, pictures, rows=options.rows)
+    elif options.what == "foreign":
+        yield module.run(*bases, pictures, foreign)
     elif options.what in {"train", "honesty"}:
         yield module.run(base, pictures)
     else:

@@ -14,7 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote
 
+from PIL import Image
+
 from labeling_platform.lib.samples import LABELS, draw_sample
+from models_app.backends.onnx_graph import calibration_pictures
 
 
 @dataclass(frozen=True)
@@ -63,6 +66,15 @@ def drawings(folder: Path, *, train: int = 60, test: int = 20) -> PictureSet:
             (folder / path).write_bytes(draw_sample(label, number))
             pictures.append(Picture(path, label, "train" if number <= train else "test"))
     return PictureSet("drawings", folder, pictures)
+
+
+def textures(folder: Path, count: int) -> PictureSet:
+    """Made-up textures that show nothing at all."""
+    made = []
+    for number, picture in enumerate(calibration_pictures(256, count, seed=11)):
+        Image.fromarray(picture).save(folder / f"texture-{number:04d}.png")
+        made.append(Picture(f"texture-{number:04d}.png", "texture", "test"))
+    return PictureSet("textures", folder, made)
 
 
 def linked(pictures: PictureSet, folder: Path) -> PictureSet:
