@@ -11,7 +11,7 @@ import sys
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import quote, unquote
 
 from PIL import Image
@@ -137,7 +137,7 @@ class PictureServer(asyncio.Protocol):
 
     def answer(self, path: str) -> None:
         file = self.root / path
-        if ".." in file.parts or not file.is_file():
+        if ".." in PurePosixPath(path).parts or not file.is_file():
             self.transport.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")  # type: ignore[attr-defined]
             return
         body = file.read_bytes()

@@ -14,7 +14,15 @@
     const shown = share > 0 && share < 1 ? Math.min(99.9, Math.max(0.1, share * 100)) : share * 100;
     return `${shown.toFixed(1)}%`;
   };
-  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  // A canvas knows no custom properties and no light-dark(): ask an element what a colour comes out as.
+  const colour = (name) => {
+    const probe = document.createElement("span");
+    probe.style.color = `var(${name})`;
+    document.body.append(probe);
+    const found = getComputedStyle(probe).color;
+    probe.remove();
+    return found;
+  };
 
   class Advisor {
     constructor(root) {
@@ -124,20 +132,22 @@
     draw() {
       this.chart?.destroy();
       if (!window.Chart) return;
-      const text = css("--tblr-secondary") || "#667";
-      const grid = css("--tblr-border-color") || "#ddd";
+      const text = colour("--soft");
+      const grid = colour("--line");
+      window.Chart.defaults.font.family = getComputedStyle(document.body).fontFamily;
       const line = (label, color, dash, fill) => ({
         label, data: [], borderColor: color, backgroundColor: fill || "transparent", borderDash: dash,
         borderWidth: 2, pointRadius: 0, fill: fill ? "-1" : false, stepped: false,
       });
-      const green = css("--tblr-green") || "#2fb344";
+      const green = colour("--tblr-green");
+      const heading = colour("--heading");
       const marker = {
         id: "marker",
         afterDraw: (chart) => {
           const x = chart.scales.x.getPixelForValue(this.threshold);
           const { ctx, chartArea } = chart;
           ctx.save();
-          ctx.strokeStyle = css("--tblr-body-color") || "#222";
+          ctx.strokeStyle = heading;
           ctx.setLineDash([3, 3]);
           ctx.beginPath();
           ctx.moveTo(x, chartArea.top);
@@ -150,7 +160,7 @@
         type: "line",
         data: {
           datasets: [
-            line("Left to the model", css("--tblr-primary") || "#206bc4", []),
+            line("Left to the model", colour("--bar"), []),
             line("Accuracy of those", green, []),
             line("Promised accuracy", green, [5, 4], `color-mix(in srgb, ${green} 14%, transparent)`),
           ],

@@ -79,7 +79,40 @@ def test_the_whole_guide(running: Running, person, tmp_path: Path) -> None:
     for row in answered:
         assert float(row[f"human_label:{truth[row['sku']]}"]) == 1.0
 
+    choose_a_threshold(guide, model)
+    mend_a_label(guide, model)
     check_every_page(guide, model, job, workflow)
+
+
+def choose_a_threshold(guide: Guide, model: int) -> None:
+    """The advisor by keyboard: the figures follow the slider, and a promise that cannot be kept is not made."""
+    guide.visit(f"models/{model}/threshold/")
+    page = guide.page
+    share = page.locator("[data-advisor-out=people]")
+    before = share.inner_text()
+    page.get_by_label("As a number").fill("0.51")
+    assert page.locator("[data-advisor-out=threshold]").inner_text() == "0.510"
+    page.locator("#advisor-slider").focus()
+    page.keyboard.press("ArrowRight")
+    assert page.locator("[data-advisor-out=threshold]").inner_text() == "0.515"
+    page.keyboard.press("End")
+    assert page.locator("[data-advisor-out=threshold]").inner_text() == "1.000"
+    assert int(share.inner_text().replace(",", "")) > int(before.replace(",", ""))
+    page.get_by_role("button", name="Reach 98%").click()
+    assert "No threshold can promise 98.0%" in page.locator("[data-advisor-answer]").inner_text()
+    page.get_by_text("Cost of a judgment", exact=True).click()
+    page.get_by_label("Cost of one judgment").fill("0.05")
+    assert "per 1,000 rows" in page.locator("[data-advisor-out=money]").inner_text()
+
+
+def mend_a_label(guide: Guide, model: int) -> None:
+    """A picture is dropped on the Pictures tab, listed under Changes and taken back."""
+    guide.visit(f"models/{model}/images/")
+    guide.page.get_by_text("Change", exact=True).first.click()
+    guide.page.get_by_role("button", name="Drop").first.click()
+    guide.visit(f"models/{model}/data/?show=history")
+    guide.page.get_by_role("button", name="Take back").click()
+    guide.page.get_by_text("The picture is back in the training data.").wait_for()
 
 
 def label_everything(running: Running, person, job: int, truth: dict[str, str]) -> int:
@@ -104,6 +137,8 @@ def check_every_page(guide: Guide, model: int, job: int, workflow: int) -> None:
     """No serious finding of axe, nothing wider than the window: light and dark, wide and narrow."""
     pages = [
         "models/", f"models/{model}/", f"models/{model}/evaluate/", f"models/{model}/images/", "models/new/",
+        f"models/{model}/threshold/", f"models/{model}/compare/", f"models/{model}/data/",
+        *(f"models/{model}/data/?show={name}" for name in ("duplicates", "links", "balance", "history")),
         "workflows/",
         "workflows/new/", f"workflows/{workflow}/", f"workflows/{workflow}/data/",
         f"workflows/{workflow}/rows/", "jobs/",
