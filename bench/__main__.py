@@ -79,6 +79,7 @@ def _options() -> argparse.Namespace:
     accuracy.add_argument("--draws", type=int, default=1, help="draws of training pictures (with --per-class)")
     predict = kinds.add_parser("predict", parents=[common], help="images/s through real workers")
     predict.add_argument("--rows", type=int, help="at most so many rows")
+    predict.add_argument("--repeat", type=int, default=1, help="every picture so often: memory, not speed")
     kinds.add_parser("train", parents=[common], help="seconds of a training: first, again, with more pictures")
     promise = kinds.add_parser("promise", parents=[common], help="how often the advisor's promise holds")
     promise.add_argument("--splits", type=int, default=20)
@@ -105,7 +106,7 @@ def _measure(
     elif options.what == "accuracy":
         yield from module.run_fixed(base, pictures, per_class=options.per_class, draws=options.draws)
     elif options.what == "predict":
-        yield module.run(product, base, pictures, rows=options.rows)
+        yield module.run(product, base, pictures, rows=options.rows, repeat=options.repeat)
     elif options.what == "foreign":
         yield module.run(*bases, pictures, foreign)
     elif options.what in {"train", "honesty"}:

@@ -22,15 +22,15 @@ from .team import launch, make_team, new_model, train, upload_rows, upload_train
 WARM_UP = 64
 
 
-def run(product: Running, base: str, pictures: PictureSet, *, rows: int | None) -> dict[str, Any]:
+def run(product: Running, base: str, pictures: PictureSet, *, rows: int | None, repeat: int = 1) -> dict[str, Any]:
     """Train on a few pictures, run all others through a workflow, and measure the bare rates before and after."""
     per_class = 20
     training = some_of_each(pictures.of("train") or pictures.pictures, per_class)
     known = {picture.path for picture in training}
     fresh = [picture for picture in pictures.pictures if picture.path not in known]
-    warm, fresh = fresh[:WARM_UP], fresh[WARM_UP:][:rows]
+    warm, fresh = fresh[:WARM_UP], fresh[WARM_UP:][:rows] * repeat
     workflow = _prepare(base, training, warm, fresh)
-    files = [pictures.root / picture.path for picture in fresh]
+    files = [pictures.root / picture.path for picture in fresh[: len(fresh) // repeat]]
     before = bare_rates(files, settings.EMBEDDER, settings.CLASSIFIER_CACHE_DIR)
     say(f"bare: {before}")
     with _Memory(product.pid("worker")) as memory:
@@ -45,6 +45,7 @@ def run(product: Running, base: str, pictures: PictureSet, *, rows: int | None) 
         "set": pictures.name,
         "embedder": settings.EMBEDDER,
         "rows": len(fresh),
+        "repeat": repeat,
         "processes": PROCESSES,
         "images_per_s": round(rate, 1),
         "bare_images_per_s": round(bare, 1),

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil, log
 from typing import Any
 
 from .metrics import Share, wilson
 from .models import HoldoutPrediction, ModelVersion
-from .promise import Candidate, candidates, reach
+from .promise import ERROR, STARTS, Candidate, candidates, reach
 
-TARGETS = (0.9, 0.95, 0.98)
+TARGETS = (0.9, 0.95, 0.98, 0.99)
 TABLE = (0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 ENOUGH = 300
+FIRST_ERROR = ERROR * STARTS[0][1]
+"""The error that the strictest walk of promise.py may spend: no promise rests on less."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,15 @@ class TableRow:
 
 @dataclass(frozen=True)
 class Promise:
-    """What a promise costs: the threshold that keeps it and the share it automates, or None when none does."""
+    """What a promise costs: the threshold that keeps it and the share it automates.
+
+    Both are None when no threshold keeps it; `advice` says then what to do and is empty otherwise.
+    """
 
     target: float
     chosen: Candidate | None
     share: float | None
+    advice: str
 
 
 @dataclass(frozen=True)
@@ -64,8 +71,9 @@ class Advisor:
         """What to know before trusting the figures; empty when there is enough to go by."""
         if self.pictures >= ENOUGH:
             return ""
+        stand = "picture stands" if self.pictures == 1 else "pictures stand"
         return (
-            f"Only {self.pictures:,} held-out pictures stand behind these figures, so the intervals are wide and few "
+            f"Only {self.pictures:,} held-out {stand} behind these figures, so the intervals are wide and few "
             "promises can be made. More training data makes them firmer."
         )
 
@@ -114,7 +122,9 @@ def advise(*, version: ModelVersion, route_unlike: bool = True) -> Advisor | Non
         knows_unlike=version.details.get("cut") is not None,
         unlike=sum(one.unlike for one in evidence),
         data={
-            "points": [[round(one.confidence, 6), int(one.right), int(one.unlike)] for one in evidence],
+            # Not rounded: a confidence must not be lifted over a threshold that it misses.
+            "points": [[one.confidence, int(one.right), int(one.unlike)] for one in evidence],
+            "error": FIRST_ERROR,
             "bounds": {
                 name: [[one.threshold, round(one.bound, 4)] for one in found[on]]
                 for name, on in (("off", False), ("on", True))
@@ -131,6 +141,17 @@ def _table_row(one: Candidate, total: int) -> TableRow:
     return TableRow(one.threshold, automated, accuracy, one.bound, round(1000 * (1 - one.automated / total)))
 
 
+def fewest(target: float) -> int:
+    """The fewest held-out pictures that can carry a promise, were every one of them predicted rightly.
+
+    Clopper-Pearson without a mistake: error = target ** count.
+    """
+    return ceil(log(FIRST_ERROR) / log(target))
+
+
 def _promise(found: Sequence[Candidate], target: float, total: int) -> Promise:
     chosen = reach(found, target)
-    return Promise(target, chosen, chosen.automated / total if chosen else None)
+    if chosen:
+        return Promise(target, chosen, chosen.automated / total, "")
+    few = "" if total >= fewest(target) else f" It takes {fewest(target):,} at least."
+    return Promise(target, None, None, f"{few} Choose a lower target, or train with more pictures.".strip())

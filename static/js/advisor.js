@@ -32,6 +32,7 @@
       this.field = document.getElementById(root.dataset.field || "") || this.one("[data-advisor-number]");
       this.switch = document.getElementById(root.dataset.switch || "") || this.one("[data-advisor-switch]");
       this.one("[data-advisor-live]").hidden = false;
+      this.one("[data-advisor-table]").open = false;
       this.slider.addEventListener("input", () => this.set(Number(this.slider.value)));
       this.field.addEventListener("input", () => this.typed());
       this.switch?.addEventListener("change", () => this.show());
@@ -40,10 +41,11 @@
         if (!button) return;
         this.reach(button.value ? Number(button.value) : Number(this.one("[data-advisor-target]").value) / 100);
       });
-      this.one("[data-advisor-target]").addEventListener("keydown", (event) => {
-        if (event.key !== "Enter") return;
+      // Enter in one of the advisor's own fields must not send the form that it stands in.
+      root.addEventListener("keydown", (event) => {
+        if (event.key !== "Enter" || !event.target.matches("input")) return;
         event.preventDefault();
-        this.reach(Number(event.target.value) / 100);
+        if (event.target.matches("[data-advisor-target]")) this.reach(Number(event.target.value) / 100);
       });
       root.querySelectorAll("[data-advisor-cost], [data-advisor-judgments]").forEach((input) => {
         input.addEventListener("input", () => this.show());
@@ -51,7 +53,8 @@
       this.threshold = Number(this.field.value) || Number(this.slider.value);
       this.draw();
       this.typed();
-      new MutationObserver(() => this.draw()).observe(document.documentElement, { attributeFilter: ["data-bs-theme"] });
+      const themes = new MutationObserver(() => (root.isConnected ? this.draw() : themes.disconnect()));
+      themes.observe(document.documentElement, { attributeFilter: ["data-bs-theme"] });
     }
 
     one(selector) { return this.root.querySelector(selector); }
@@ -67,10 +70,13 @@
       return [kept, right];
     }
 
-    // The bound of a typed threshold is that of the next looser step, which automates at least the same pictures.
+    // Between two steps only the lower of their bounds may be claimed.
     bound(threshold) {
-      const steps = this.bounds[this.on ? "on" : "off"].filter(([step]) => step <= threshold + 1e-9);
-      return steps.length ? steps[steps.length - 1][1] : 0;
+      const steps = this.bounds[this.on ? "on" : "off"];
+      const above = steps.findIndex(([step]) => step >= threshold - 1e-9);
+      if (above < 0) return 0;
+      const exact = Math.abs(steps[above][0] - threshold) < 1e-9;
+      return exact ? steps[above][1] : Math.min(steps[above][1], above ? steps[above - 1][1] : 0);
     }
 
     typed() {
@@ -81,9 +87,8 @@
     set(threshold) {
       this.threshold = threshold;
       this.field.value = String(Number(threshold.toFixed(3)));
-      if (this.field !== this.one("[data-advisor-number]")) this.field.dispatchEvent(new Event("change", { bubbles: true }));
-      this.slider.value = threshold;
-      this.show();
+      // The field's own listener shows the rest; what else listens to it (the preview of a form) follows too.
+      this.field.dispatchEvent(new Event("input", { bubbles: true }));
     }
 
     reach(target) {
@@ -91,8 +96,12 @@
       if (!(target > 0 && target <= 1)) { answer.textContent = "Enter a percentage above 0 and up to 100."; return; }
       const found = this.bounds[this.on ? "on" : "off"].find(([, bound]) => bound >= target);
       if (!found) {
-        answer.textContent = `No threshold can promise ${percent(target)} with ${this.points.length.toLocaleString("en")} `
-          + "held-out pictures. Choose a lower target, or train with more pictures.";
+        const total = this.points.length;
+        const fewest = target < 1 ? Math.ceil(Math.log(this.error) / Math.log(target)) : Infinity;
+        answer.textContent = `No threshold can promise ${percent(target)} with ${total.toLocaleString("en")} held-out `
+          + `picture${total === 1 ? "" : "s"}. `
+          + (total < fewest && target < 1 ? `It takes ${fewest.toLocaleString("en")} at least. ` : "")
+          + "Choose a lower target, or train with more pictures.";
         return;
       }
       this.set(found[0]);
@@ -111,9 +120,9 @@
       const judgments = Number(this.one("[data-advisor-judgments]").value) || 1;
       const write = (name, text) => { this.one(`[data-advisor-out=${name}]`).textContent = text; };
       write("threshold", this.threshold.toFixed(3));
-      write("share", `${percent(kept / total)} (${kept} of ${total} held-out pictures)`);
+      write("share", `${percent(kept / total)} (${kept.toLocaleString("en")} of ${total.toLocaleString("en")} held-out pictures)`);
       write("accuracy", kept ? `${percent(right / kept)} (95% interval ${percent(low)} to ${percent(high)})` : "no row is left to the model");
-      write("bound", bound > 0 ? `at least ${percent(bound)}` : "nothing can be promised");
+      write("bound", bound > 0 ? `at least ${percent(bound)}` : "nothing: too few pictures are this sure");
       write("people", Math.round(people).toLocaleString("en"));
       write("money", cost > 0 ? `${(people * judgments * cost).toLocaleString("en", { maximumFractionDigits: 2 })} per 1,000 rows` : "enter a cost below");
       this.slider.setAttribute("aria-valuetext", `${this.threshold.toFixed(3)}: ${percent(kept / total)} automated`);

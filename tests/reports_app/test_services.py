@@ -80,6 +80,14 @@ def test_only_final_leaves_confidences_out_of_rows_in_progress(five):
     assert [line[4] for line in lines[1:]] == ["", "0.9", "", "0.5", ""]
 
 
+def test_a_row_unlike_the_training_data_says_so_in_its_reason(running):
+    (claim,) = workflows.claim_rows(workflow=running, limit=1)
+    workflows.finish_rows(workflow=running, results=[(claim, scored(boots=0.99, unlike=True))])
+    _, (header, *lines) = build(running, diagnostics=True)
+    assert lines[0][header.index("reason")] == "unlike_training_data"
+    assert lines[0][header.index("completed")] == "false"
+
+
 def test_diagnostic_columns_come_last(five):
     _, (header, *lines) = build(five)
     assert header[-4:] == ["reason", "model_version", "line", "file"]
