@@ -13,7 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from .pictures import PictureSet, drawings, from_manifest, linked, served, shuffled, textures
+from .pictures import PictureSet, drawings, from_manifest, linked, others, served, shuffled
 from .product import Running, running
 
 DRAWN = {
@@ -55,7 +55,7 @@ def _foreign(options: argparse.Namespace, folder: Path) -> PictureSet | None:
         found = from_manifest(options.foreign)
         return replace(found, pictures=shuffled(found.pictures, 1)[: options.most])
     (folder / "foreign").mkdir()
-    return textures(folder / "foreign", 120)
+    return others(folder / "foreign", 200)
 
 
 def _one_by_one(manifests: list[Path]) -> int:
@@ -84,7 +84,8 @@ def _options() -> argparse.Namespace:
     promise = kinds.add_parser("promise", parents=[common], help="how often the advisor's promise holds")
     promise.add_argument("--splits", type=int, default=20)
     promise.add_argument("--target", type=float, action="append", default=[])
-    kinds.add_parser("honesty", parents=[common], help="reported accuracy against a new shoot, on burst-shot pictures")
+    honesty = kinds.add_parser("honesty", parents=[common], help="reported accuracy against a new shoot, on bursts")
+    honesty.add_argument("--draws", type=int, default=3, help="sets of bursts")
     foreign = kinds.add_parser("foreign", parents=[common], help="pictures of something else that are automated")
     foreign.add_argument("--foreign", type=Path, help="manifest of the other pictures")
     foreign.add_argument("--most", type=int, default=1000, help="at most so many of them")
@@ -109,7 +110,9 @@ def _measure(
         yield module.run(product, base, pictures, rows=options.rows, repeat=options.repeat)
     elif options.what == "foreign":
         yield module.run(*bases, pictures, foreign)
-    elif options.what in {"train", "honesty"}:
+    elif options.what == "honesty":
+        yield from module.run(base, pictures, draws=options.draws)
+    elif options.what == "train":
         yield module.run(base, pictures)
     else:
         targets = tuple(options.target) or (0.9, 0.95, 0.98)

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import quote, unquote
 
 from PIL import Image
+from sklearn.datasets import load_sample_image
 
 from labeling_platform.lib.samples import LABELS, draw_sample
 from models_app.backends.onnx_graph import calibration_pictures
@@ -68,13 +69,21 @@ def drawings(folder: Path, *, train: int = 60, test: int = 20) -> PictureSet:
     return PictureSet("drawings", folder, pictures)
 
 
-def textures(folder: Path, count: int) -> PictureSet:
-    """Made-up textures that show nothing at all."""
+def others(folder: Path, count: int) -> PictureSet:
+    """Pictures of something else: so many pieces of each photograph that scikit-learn ships, and made-up textures."""
+    dice = random.Random(1)
+    images = [Image.fromarray(picture) for picture in calibration_pictures(256, count, seed=11)]
+    for name in ("china.jpg", "flower.jpg"):
+        photograph = Image.fromarray(load_sample_image(name))
+        for _ in range(count):
+            side = dice.randint(120, photograph.height)
+            left, top = dice.randint(0, photograph.width - side), dice.randint(0, photograph.height - side)
+            images.append(photograph.crop((left, top, left + side, top + side)))
     made = []
-    for number, picture in enumerate(calibration_pictures(256, count, seed=11)):
-        Image.fromarray(picture).save(folder / f"texture-{number:04d}.png")
-        made.append(Picture(f"texture-{number:04d}.png", "texture", "test"))
-    return PictureSet("textures", folder, made)
+    for number, image in enumerate(images):
+        image.save(folder / f"other-{number:04d}.png")
+        made.append(Picture(f"other-{number:04d}.png", "other", "test"))
+    return PictureSet("others", folder, made)
 
 
 def linked(pictures: PictureSet, folder: Path) -> PictureSet:

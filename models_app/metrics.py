@@ -107,9 +107,21 @@ def wilson(hits: int, count: int, z: float = 1.959964) -> Share:
     if count == 0:
         return Share(0, 0, None, 0.0, 1.0)
     share = hits / count
+    return Share(hits, count, share, *_wilson(share, count, z))
+
+
+def _wilson(share: float, count: float, z: float = 1.959964) -> tuple[float, float]:
     middle = (share + z * z / (2 * count)) / (1 + z * z / count)
     reach = z * np.sqrt(share * (1 - share) / count + z * z / (4 * count * count)) / (1 + z * z / count)
-    return Share(hits, count, share, max(0.0, float(middle - reach)), min(1.0, float(middle + reach)))
+    return max(0.0, float(middle - reach)), min(1.0, float(middle + reach))
+
+
+def wilson_of_groups(hits: int, count: int, groups: float) -> tuple[float, float]:
+    """The 95% Wilson interval of a share whose pictures come in `groups` of near-duplicates.
+
+    Shots of one thing are right or wrong together, so only the groups are independent witnesses.
+    """
+    return _wilson(hits / count, groups) if count and groups else (0.0, 1.0)
 
 
 @dataclass(frozen=True)

@@ -295,16 +295,14 @@ def measure_holdout(measured: Sequence[Measured], outcomes: list[str]) -> dict[s
     """The figures of a version, as they are kept in ModelVersion.metrics.
 
     As metrics.Evaluation, with `accuracy` as a plain share (None without a holdout) and its Wilson interval
-    in `accuracy_low` and `accuracy_high`.
+    in `accuracy_low` and `accuracy_high`, for which near-duplicates count once.
     """
     labels = [item.image.label for item in measured]
     figures = metrics.evaluate(labels, np.array([item.answer.scores for item in measured]), outcomes)
     accuracy = figures.accuracy
-    return figures.as_json() | {
-        "accuracy": accuracy.value,
-        "accuracy_low": accuracy.low,
-        "accuracy_high": accuracy.high,
-    }
+    groups = {item.image.pk if item.image.group is None else -1 - item.image.group for item in measured}
+    low, high = metrics.wilson_of_groups(accuracy.hits, accuracy.count, len(groups))
+    return figures.as_json() | {"accuracy": accuracy.value, "accuracy_low": low, "accuracy_high": high}
 
 
 def _finish(

@@ -10,7 +10,7 @@ import pytest
 from models_app.backends.base import ModelNotFound
 from models_app.backends.head import Head, fit_head
 from models_app.backends.similar import group_near_duplicates
-from models_app.metrics import evaluate, split_holdout
+from models_app.metrics import evaluate, split_holdout, wilson, wilson_of_groups
 
 DIMENSION = 64
 
@@ -194,3 +194,12 @@ def test_both_accuracies_are_in_the_details_when_there_are_near_duplicates():
     details = fit(vectors, labels, group_near_duplicates(vectors, labels)).details
     assert details["torn_accuracy"] - details["out_of_fold_accuracy"] > 0.1
     assert "torn_accuracy" not in fit(*cloud([20, 20])).details
+
+
+def test_the_interval_counts_shots_of_one_scene_once():
+    low, high = wilson_of_groups(300, 400, 50)
+    alone = wilson(300, 400)
+    assert low < alone.low
+    assert high > alone.high
+    assert wilson_of_groups(300, 400, 400) == (alone.low, alone.high)
+    assert wilson_of_groups(0, 0, 0) == (0.0, 1.0)
