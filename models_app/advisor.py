@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, log
 from typing import Any
 
-from .metrics import Share, wilson
+from .metrics import Share, wilson, wilson_of_groups
 from .models import HoldoutPrediction, ModelVersion
 from .promise import ERROR, STARTS, Candidate, candidates, reach
 
@@ -117,27 +117,29 @@ def advise(*, version: ModelVersion, route_unlike: bool = True) -> Advisor | Non
         return None
     found = {on: candidates_of(evidence, route_unlike=on) for on in (False, True)}
     chosen = found[route_unlike]
+    witnesses = len({one.group for one in evidence}) / len(evidence)
     return Advisor(
         pictures=len(evidence),
         knows_unlike=version.details.get("cut") is not None,
         unlike=sum(one.unlike for one in evidence),
         data={
-            # Not rounded: a confidence must not be lifted over a threshold that it misses.
+            "witnesses": witnesses,
+            # Not rounded: no confidence may be lifted over a threshold, no bound over a target, that it misses.
             "points": [[one.confidence, int(one.right), int(one.unlike)] for one in evidence],
             "error": FIRST_ERROR,
             "bounds": {
-                name: [[one.threshold, round(one.bound, 4)] for one in found[on]]
-                for name, on in (("off", False), ("on", True))
+                name: [[one.threshold, one.bound] for one in found[on]] for name, on in (("off", False), ("on", True))
             },
         },
-        table=[_table_row(one, len(evidence)) for one in chosen if one.threshold in TABLE],
+        table=[_table_row(one, len(evidence), witnesses) for one in chosen if one.threshold in TABLE],
         promises=[_promise(chosen, target, len(evidence)) for target in TARGETS],
     )
 
 
-def _table_row(one: Candidate, total: int) -> TableRow:
+def _table_row(one: Candidate, total: int, witnesses: float) -> TableRow:
     automated = wilson(one.automated, total)
-    accuracy = wilson(one.correct, one.automated)
+    low, high = wilson_of_groups(one.correct, one.automated, one.automated * witnesses)
+    accuracy = replace(wilson(one.correct, one.automated), low=low, high=high)
     return TableRow(one.threshold, automated, accuracy, one.bound, round(1000 * (1 - one.automated / total)))
 
 

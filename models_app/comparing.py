@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from .metrics import ThresholdFigures, at_threshold
 from .models import HoldoutPrediction, ModelVersion
+
+COMMON_THRESHOLD = 0.8
+"""Where all versions of a model are held against each other: what a new workflow begins with."""
 
 
 @dataclass
@@ -25,14 +32,65 @@ class Change:
 
 
 @dataclass(frozen=True)
+class RecallChange:
+    """Recall of a class in two versions; None where a version held out no picture of it or does not know it."""
+
+    label: str
+    old: float | None
+    new: float | None
+
+    @property
+    def difference(self) -> float | None:
+        return None if self.old is None or self.new is None else self.new - self.old
+
+
+@dataclass(frozen=True)
 class Comparison:
-    """`both`: pictures held out of both; `recalls`: (class, old, new) recall, None where a class had no picture."""
+    """`both`: pictures held out of both; `mended` and `broken`: those of them only the new (old) one got right."""
 
     both: int
     mended: int
     broken: int
     changes: list[Change]
-    recalls: list[tuple[str, float | None, float | None]]
+    recalls: list[RecallChange]
+
+    @property
+    def widest(self) -> float:
+        """The largest difference in recall, for drawing all of them to one scale."""
+        return max((abs(one.difference) for one in self.recalls if one.difference is not None), default=0.0)
+
+
+@dataclass(frozen=True)
+class Line:
+    """A version in the table, with what it would do at COMMON_THRESHOLD."""
+
+    version: ModelVersion
+    at_common: ThresholdFigures
+
+
+def lines_of(versions: Sequence[ModelVersion]) -> list[Line]:
+    """The versions with their figures at COMMON_THRESHOLD; pictures unlike the training data count as sent to people.
+
+    One query.
+    """
+    rows = HoldoutPrediction.objects.filter(version__in=list(versions))
+    points: dict[int, list[tuple[bool, float]]] = defaultdict(list)
+    cuts: dict[int, Any] = {version.pk: version.details.get("cut") for version in versions}
+    found = rows.values_list("version_id", "label", "predicted", "confidence", "distance")
+    for version, label, predicted, confidence, distance in found.iterator():
+        unlike = cuts[version] is not None and distance is not None and distance > cuts[version]
+        points[version].append((label == predicted, 0.0 if unlike else confidence))
+    return [
+        Line(
+            version,
+            at_threshold(
+                [right for right, _ in points[version.pk]],
+                [sure for _, sure in points[version.pk]],
+                COMMON_THRESHOLD,
+            ),
+        )
+        for version in versions
+    ]
 
 
 def compare_versions(*, old: ModelVersion, new: ModelVersion) -> Comparison:
@@ -51,7 +109,7 @@ def compare_versions(*, old: ModelVersion, new: ModelVersion) -> Comparison:
     return Comparison(len(found), verdicts.count("mended"), verdicts.count("broken"), changes, _recalls(old, new))
 
 
-def _recalls(old: ModelVersion, new: ModelVersion) -> list[tuple[str, float | None, float | None]]:
+def _recalls(old: ModelVersion, new: ModelVersion) -> list[RecallChange]:
     sides = [{row["label"]: row["recall"] for row in version.metrics["per_class"]} for version in (old, new)]
     names = [*sides[1], *(label for label in sides[0] if label not in sides[1])]
-    return [(label, sides[0].get(label), sides[1].get(label)) for label in names]
+    return [RecallChange(label, sides[0].get(label), sides[1].get(label)) for label in names]

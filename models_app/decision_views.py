@@ -12,7 +12,7 @@ from labeling_platform.accounts.pictures import picture_url
 from labeling_platform.accounts.tenancy import TeamRequest
 
 from .advisor import advise
-from .comparing import compare_versions
+from .comparing import COMMON_THRESHOLD, compare_versions, lines_of
 from .models import ModelVersion
 from .presenting import page_context
 from .states import VersionState
@@ -56,6 +56,8 @@ def compare(request: TeamRequest, pk: int) -> HttpResponse:
     context: dict[str, Any] = {
         **page_context(request, model, "train"),
         "versions": versions,
+        "lines": lines_of(versions),
+        "common": COMMON_THRESHOLD,
         "lowest": max(0.0, min((version.metrics["accuracy_low"] for version in versions), default=0.0) - 0.05),
         "old": old,
         "new": new,

@@ -116,7 +116,7 @@ def _step_detail(step: dict[str, Any], begun: bool) -> str:
 MISTAKES_SHOWN = 8
 HISTOGRAM_BINS = 20
 TORN_MATTERS = 0.02
-"""From this difference on the accuracy that a split without regard to near-duplicates reports is shown too."""
+"""Above this difference the accuracy that a split without regard to near-duplicates reports is shown too."""
 
 
 def version_result(version: ModelVersion) -> dict[str, Any] | None:
@@ -163,7 +163,7 @@ def confidence_bins(points: list[tuple[float, bool]]) -> list[tuple[float, float
 def torn_words(details: dict[str, Any]) -> str:
     """Both accuracies when near-duplicate pictures on both sides of a split would flatter the model; else empty."""
     honest, torn = details.get("out_of_fold_accuracy"), details.get("torn_accuracy")
-    if honest is None or torn is None or torn - honest < TORN_MATTERS:
+    if honest is None or torn is None or torn - honest <= TORN_MATTERS:
         return ""
     return (
         f"Many training pictures are near-duplicates, such as shots of one thing from one session. Kept on one side "

@@ -25,6 +25,7 @@ from .forms import ModelForm
 from .models import CustomModel, HoldoutPrediction, ModelVersion, TrainingImage, TrainingUpload
 from .presenting import class_bars, model_cards, page_context, train_note, training_steps, version_result
 from .querysets import class_counts, error_counts
+from .states import VersionState
 
 may_view = team_view(may=VIEW, feature=Feature.ML_ASSISTED_LABELING)
 may_edit = team_view(may=EDIT, feature=Feature.ML_ASSISTED_LABELING)
@@ -88,6 +89,7 @@ def train_page(request: TeamRequest, model: CustomModel, form: CsvFileForm, stat
         "running": running,
         "failed": latest if latest and latest.state == "failed" else None,
         "versions": versions,
+        "comparable": sum(version.state == VersionState.READY for version in versions),
         "result": version_result(model.current) if model.current else None,
         "blocked": bool(reading or advice.refusals),
         "train_note": train_note(bool(reading), bool(advice.refusals), news, bool(versions)),

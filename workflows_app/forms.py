@@ -58,6 +58,9 @@ class WorkflowForm(forms.Form):
             data.update(job=None, threshold=None, route_unlike=False)
             self.errors.pop("threshold", None)
             return data
+        if "route_unlike_shown" not in self.data:
+            # The switch stands only beside models that know distances; what nobody was asked keeps its default.
+            data["route_unlike"] = True
         if data.get("job") is None and "job" not in self.errors:
             self.add_error("job", _("Choose the job that labels the low confidence rows."))
         if "threshold" not in self.errors:

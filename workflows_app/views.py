@@ -126,6 +126,8 @@ def wizard(request: TeamRequest, workflow: Workflow | None, form: WorkflowForm, 
     chosen = {name: str(form[name].value() or "") for name in CHOICES}
     model = next((c.model for c in models if c.selectable and str(c.model.pk) == chosen["model"]), None)
     then_job = chosen["kind"] == WorkflowKind.MODEL_THEN_JOB
+    jobs = services.job_choices(model=model) if model and then_job else []
+    unlike = bool(chosen["route_unlike"])
     context = {
         "workflow": workflow,
         "form": form,
@@ -141,8 +143,9 @@ def wizard(request: TeamRequest, workflow: Workflow | None, form: WorkflowForm, 
         "models": models,
         "model": model,
         "then_job": then_job,
-        "jobs": services.job_choices(model=model) if model and then_job else [],
-        "advisor": advise(version=model.current) if model and model.current and then_job else None,
+        "jobs": jobs,
+        "judgments": next((c.job.judgments_per_unit for c in jobs if str(c.job.pk) == chosen["job"]), 1),
+        "advisor": advise(version=model.current, route_unlike=unlike) if model and model.current and then_job else None,
         **_preview(model, chosen),
     }
     return htmx.render(request, "workflows/workflow_form.html", context, partial="choices", status=status)

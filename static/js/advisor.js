@@ -11,7 +11,7 @@
   };
   // A share that is not whole never reads as 0% or 100%.
   const percent = (share) => {
-    const shown = share > 0 && share < 1 ? Math.min(99.9, Math.max(0.1, share * 100)) : share * 100;
+    const shown = share > 1e-9 && share < 1 - 1e-9 ? Math.min(99.9, Math.max(0.1, share * 100)) : share * 100;
     return `${shown.toFixed(1)}%`;
   };
   // A canvas knows no custom properties and no light-dark(): ask an element what a colour comes out as.
@@ -35,7 +35,7 @@
       this.one("[data-advisor-table]").open = false;
       this.slider.addEventListener("input", () => this.set(Number(this.slider.value)));
       this.field.addEventListener("input", () => this.typed());
-      this.switch?.addEventListener("change", () => this.show());
+      this.switch?.addEventListener("change", () => { this.forget(); this.show(); });
       root.addEventListener("click", (event) => {
         const button = event.target.closest("[data-advisor-reach]");
         if (!button) return;
@@ -79,8 +79,12 @@
       return exact ? steps[above][1] : Math.min(steps[above][1], above ? steps[above - 1][1] : 0);
     }
 
+    // What was said about a promise holds for the threshold and the switch of that moment only.
+    forget() { this.one("[data-advisor-answer]").textContent = ""; }
+
     typed() {
       const value = Number(this.field.value);
+      this.forget();
       if (value > 0.5 && value <= 1) { this.threshold = value; this.slider.value = value; this.show(); }
     }
 
@@ -113,16 +117,19 @@
     show() {
       const total = this.points.length;
       const [kept, right] = this.count(this.threshold);
-      const [low, high] = wilson(right, kept);
+      // Near-duplicates are right or wrong together: only their groups count as witnesses.
+      const [low, high] = wilson(right * this.witnesses, kept * this.witnesses);
       const people = 1000 * (1 - kept / total);
       const bound = this.bound(this.threshold);
       const cost = Number(this.one("[data-advisor-cost]").value);
       const judgments = Number(this.one("[data-advisor-judgments]").value) || 1;
       const write = (name, text) => { this.one(`[data-advisor-out=${name}]`).textContent = text; };
       write("threshold", this.threshold.toFixed(3));
-      write("share", `${percent(kept / total)} (${kept.toLocaleString("en")} of ${total.toLocaleString("en")} held-out pictures)`);
-      write("accuracy", kept ? `${percent(right / kept)} (95% interval ${percent(low)} to ${percent(high)})` : "no row is left to the model");
-      write("bound", bound > 0 ? `at least ${percent(bound)}` : "nothing: too few pictures are this sure");
+      write("share", percent(kept / total));
+      write("share-note", `${kept.toLocaleString("en")} of ${total.toLocaleString("en")} held-out pictures`);
+      write("accuracy", kept ? percent(right / kept) : "–");
+      write("accuracy-note", kept ? `95% interval ${percent(low)} to ${percent(high)}` : "no row is left to the model");
+      write("bound", bound > 0 ? `at least ${percent(bound)}` : "nothing at this threshold");
       write("people", Math.round(people).toLocaleString("en"));
       write("money", cost > 0 ? `${(people * judgments * cost).toLocaleString("en", { maximumFractionDigits: 2 })} per 1,000 rows` : "enter a cost below");
       this.slider.setAttribute("aria-valuetext", `${this.threshold.toFixed(3)}: ${percent(kept / total)} automated`);
@@ -189,7 +196,7 @@
             y: { min: 0, max: 100, ticks: { color: text, callback: (value) => `${value}%` }, grid: { color: grid } },
           },
           plugins: {
-            legend: { position: "bottom", labels: { color: text, usePointStyle: true, pointStyle: "line" } },
+            legend: { position: "bottom", labels: { color: text, usePointStyle: true, pointStyle: "line", pointStyleWidth: 28 } },
             tooltip: { callbacks: {
               title: (items) => `Threshold ${items[0].parsed.x.toFixed(3)}`,
               label: (item) => `${item.dataset.label}: ${item.parsed.y.toFixed(1)}%`,

@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from jobs_app.models import Unit
-from models_app.models import CustomModel
+from models_app.models import CustomModel, HoldoutPrediction, ModelVersion
 from tests.workflows_app.conftest import csv_of, make_model, scored, upload_csv
 from workflows_app import services
 from workflows_app.models import Workflow, WorkflowKind, WorkflowRow, WorkflowUpload
@@ -143,6 +143,47 @@ def test_the_preview_follows_the_threshold(model, browser):
     for threshold in ("x", "NaN", "1E999999", "-1", "0.5"):
         page = text_of(browser.get(at("preview"), {"model": "'", "threshold": threshold}))
         assert "more than 0.5" in page
+
+
+def test_the_wizard_carries_the_advisor_beside_the_threshold(model, job, browser):
+    data = {"refresh": "1", "kind": "model_then_job", "model": model.pk, "threshold": "0.9"}
+    page = text_of(browser.post(at("new"), data, headers={"HX-Request": "true"}))
+    assert 'data-field="id_threshold" data-switch="id_route_unlike"' in page
+    assert "Thresholds as a table" in page
+    assert 'value="0.9" data-advisor-slider' in page
+    assert "data-advisor" not in text_of(browser.post(at("new"), data | {"kind": "model_only"}))
+
+
+def knows_distances(model: CustomModel) -> None:
+    HoldoutPrediction.objects.filter(version=model.current).update(distance=0.5)
+    ModelVersion.objects.filter(pk=model.current_id).update(details={"cut": 0.4})
+
+
+def test_the_switch_for_unlike_rows_is_on_until_somebody_turns_it_off(model, job, browser):
+    knows_distances(model)
+    refresh = {"refresh": "1", "kind": "model_then_job", "model": model.pk}
+    page = text_of(browser.post(at("new"), refresh))
+    assert 'aria-describedby="unlike-help" checked' in page
+    assert "0 of 5 held-out pictures" in page
+    page = text_of(browser.post(at("new"), refresh | {"route_unlike_shown": "1"}))
+    assert 'aria-describedby="unlike-help" checked' not in page
+    assert "4 of 5 held-out pictures" in page
+
+
+@pytest.mark.parametrize(
+    ("sent", "saved"),
+    [({}, True), ({"route_unlike_shown": "1", "route_unlike": "on"}, True), ({"route_unlike_shown": "1"}, False)],
+)
+def test_a_switch_that_nobody_was_shown_stays_on(model, job, browser, sent, saved):
+    browser.post(at("new"), wizard_data(model, job, **sent))
+    assert Workflow.objects.get().route_unlike is saved
+
+
+def test_a_model_without_held_out_pictures_has_no_advisor(model, job, browser):
+    HoldoutPrediction.objects.all().delete()
+    page = text_of(browser.post(at("new"), {"refresh": "1", "kind": "model_then_job", "model": model.pk}))
+    assert "data-advisor" not in page
+    assert "less than 80% confidence" in page
 
 
 def test_a_draft_can_be_edited_and_deleted(draft, browser):

@@ -86,6 +86,10 @@ def level_icon(value: Any) -> str:
 # --- numbers ------------------------------------------------------------------------------------------
 
 
+WHOLE = 1e-9
+"""A share this near to 0 or 1 is whole and was only reckoned with rounding errors."""
+
+
 @register.filter
 def percent(value: Any, places: int = 1) -> str:
     """Share in [0, 1] as per cent, 0.873 -> 87.3%; a dash for None.
@@ -97,7 +101,7 @@ def percent(value: Any, places: int = 1) -> str:
     share = float(value)
     step = 10.0**-places
     shown = share * 100
-    if 0 < share < 1:
+    if WHOLE < share < 1 - WHOLE:
         shown = min(max(shown, step), 100 - step)
     return f"{number_format(round(shown, places), places)}%"
 
@@ -254,8 +258,13 @@ def right_wrong(bins: Iterable[Sequence[Any]], title: str = "", unit: str = "pic
 
 
 @register.inclusion_tag("components/_interval.html")
-def interval(value: Any, low: Any, high: Any, lowest: float = 0.0, label: str = "") -> dict[str, Any]:
-    """A share in [0, 1] as a point on a line from `lowest` to 1, with its interval as a band; nothing for None."""
+def interval(
+    value: Any, low: Any, high: Any, lowest: float = 0.0, label: str = "", scale: bool = False
+) -> dict[str, Any]:
+    """A share in [0, 1] as a point on a line from `lowest` to 1, with its interval as a band; nothing for None.
+
+    With `scale` the ends of the line are written below it.
+    """
     if value is None or value == "":
         return {"value": None}
 
@@ -267,9 +276,30 @@ def interval(value: Any, low: Any, high: Any, lowest: float = 0.0, label: str = 
         "low": low,
         "high": high,
         "label": label,
+        "lowest": lowest,
+        "scale": scale,
         "x": f"{place(value):.1f}",
         "band_x": f"{place(low):.1f}",
         "band_width": f"{max(place(high) - place(low), 1):.1f}",
+    }
+
+
+@register.inclusion_tag("components/_difference.html")
+def difference(value: Any, widest: float) -> dict[str, Any]:
+    """A difference of two shares in points, with a bar to the left (less) or right (more) of a middle line.
+
+    `widest` is the difference that fills half of the width, so that several bars share a scale; a dash for None.
+    """
+    if value is None or value == "":
+        return {"value": None}
+    number = float(value)
+    length = 96 * min(abs(number) / widest, 1.0) if widest else 0.0
+    return {
+        "value": number,
+        "points": f"{100 * number:+.1f}".replace("-", "\N{MINUS SIGN}") if round(100 * number, 1) else "0.0",
+        "x": f"{100 - length if number < 0 else 100:.1f}",
+        "width": f"{length:.1f}",
+        "less": number < 0,
     }
 
 
