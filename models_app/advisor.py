@@ -111,16 +111,20 @@ def promise_candidates(*, version: ModelVersion, route_unlike: bool) -> list[Can
 
 
 def advise(*, version: ModelVersion, route_unlike: bool = True) -> Advisor | None:
-    """The advisor of a version; None when nothing was held out."""
+    """The advisor of a version; None when nothing was held out. One query."""
     evidence = evidence_of(version)
-    if not evidence:
-        return None
+    knows_unlike = version.details.get("cut") is not None
+    return advisor_of(evidence, knows_unlike=knows_unlike, route_unlike=route_unlike) if evidence else None
+
+
+def advisor_of(evidence: Sequence[Evidence], *, knows_unlike: bool, route_unlike: bool) -> Advisor:
+    """The advisor of held-out pictures, at least one. Pure."""
     found = {on: candidates_of(evidence, route_unlike=on) for on in (False, True)}
     chosen = found[route_unlike]
     witnesses = len({one.group for one in evidence}) / len(evidence)
     return Advisor(
         pictures=len(evidence),
-        knows_unlike=version.details.get("cut") is not None,
+        knows_unlike=knows_unlike,
         unlike=sum(one.unlike for one in evidence),
         data={
             "witnesses": witnesses,

@@ -24,7 +24,7 @@ from sklearn.linear_model import LogisticRegression
 from ..metrics import assign_folds
 from .base import ModelNotFound
 
-FORMAT = 1
+FORMAT = 2
 STRENGTHS = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 TEMPERATURES = np.geomspace(0.25, 4.0, 49)
 MAX_FOLDS = 5
@@ -41,10 +41,6 @@ def unit_roots(vectors: np.ndarray) -> np.ndarray:
     return np.asarray(roots / np.maximum(lengths, 1e-12), np.float32)
 
 
-def _unit(rows: np.ndarray) -> np.ndarray:
-    return np.asarray(rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12))
-
-
 def softmax(logits: np.ndarray) -> np.ndarray:
     shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
@@ -52,7 +48,10 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Head:
-    """weights (k, d) and bias (k,) act on centred rows; `reference` (m, d) are unit rows of training pictures."""
+    """weights (k, d) and bias (k,) act on centred rows; `reference` (m, d) are unit roots of training pictures.
+
+    Distances are measured without centring: centred, a third of made-up textures passed as clothing.
+    """
 
     classes: tuple[str, ...]
     mean: np.ndarray
@@ -77,7 +76,7 @@ class Head:
 
     def distances(self, vectors: np.ndarray) -> np.ndarray:
         """Mean cosine distance (n,) to the nearest training pictures: high for pictures unlike all of them."""
-        near = _unit(self._centred(vectors)).astype(np.float32) @ self._columns
+        near = unit_roots(vectors) @ self._columns
         count = min(NEIGHBOURS, near.shape[1])
         return np.asarray(1 - np.partition(near, -count, axis=1)[:, -count:].mean(axis=1), np.float64)
 
@@ -145,7 +144,7 @@ def fit_head(
     search = _Search(reduced, truth, len(classes), step)
     choice = search.choose(assign_folds(labels, groups, folds=search.folds, seed=seed))
     weights, bias = _fit(reduced, truth, len(classes), choice.strength, None)
-    reference, cut = _reference(centred, truth, np.asarray(groups), seed)
+    reference, cut = _reference(roots, np.asarray(groups), seed)
     details = {
         "strength": choice.strength,
         "temperature": round(choice.temperature, 4),
@@ -259,13 +258,12 @@ def _best_temperature(logits: np.ndarray, truth: np.ndarray) -> tuple[float, flo
     return losses[place], float(TEMPERATURES[place])
 
 
-def _reference(rows: np.ndarray, truth: np.ndarray, groups: np.ndarray, seed: int) -> tuple[np.ndarray, float]:
-    """Training rows to measure distances to, and the distance that 2% of the training pictures exceed.
+def _reference(units: np.ndarray, groups: np.ndarray, seed: int) -> tuple[np.ndarray, float]:
+    """Rows to measure distances to, of training rows (n, d) at unit length, and the distance that 2% of those exceed.
 
     Each training picture is measured against those of other groups only, as a new picture would be.
     """
     random = np.random.default_rng(seed)
-    units = _unit(rows).astype(np.float32)
     chosen = np.sort(random.permutation(len(units))[:MAX_REFERENCE])
     reference = units[chosen]
     distances = []

@@ -131,7 +131,8 @@
       write("accuracy-note", kept ? `95% interval ${percent(low)} to ${percent(high)}` : "no row is left to the model");
       write("bound", bound > 0 ? `at least ${percent(bound)}` : "nothing at this threshold");
       write("people", Math.round(people).toLocaleString("en"));
-      write("money", cost > 0 ? `${(people * judgments * cost).toLocaleString("en", { maximumFractionDigits: 2 })} per 1,000 rows` : "enter a cost below");
+      write("money", cost > 0 ? `${(people * judgments * cost).toLocaleString("en", { maximumFractionDigits: 2 })} per 1,000 rows` : "–");
+      write("money-note", cost > 0 ? "" : "enter a cost below");
       this.slider.setAttribute("aria-valuetext", `${this.threshold.toFixed(3)}: ${percent(kept / total)} automated`);
       if (this.chart) { this.fill(); this.chart.update("none"); }
     }
@@ -196,7 +197,11 @@
             y: { min: 0, max: 100, ticks: { color: text, callback: (value) => `${value}%` }, grid: { color: grid } },
           },
           plugins: {
-            legend: { position: "bottom", labels: { color: text, usePointStyle: true, pointStyle: "line", pointStyleWidth: 28 } },
+            legend: { position: "bottom", labels: {
+              color: text, usePointStyle: true, pointStyle: "line", pointStyleWidth: 28,
+              generateLabels: (chart) => window.Chart.defaults.plugins.legend.labels.generateLabels(chart)
+                .map((label) => ({ ...label, lineDash: chart.data.datasets[label.datasetIndex].borderDash })),
+            } },
             tooltip: { callbacks: {
               title: (items) => `Threshold ${items[0].parsed.x.toFixed(3)}`,
               label: (item) => `${item.dataset.label}: ${item.parsed.y.toFixed(1)}%`,

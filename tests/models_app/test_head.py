@@ -81,7 +81,7 @@ def test_a_head_comes_back_from_its_file_as_it_was():
 def test_the_file_names_format_classes_features_and_libraries():
     content = fit(*cloud([20, 20])).to_bytes("f1")[40:]
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    assert (header["format"], header["classes"], header["feature_version"]) == (1, ["class000", "class001"], "f1")
+    assert (header["format"], header["classes"], header["feature_version"]) == (2, ["class000", "class001"], "f1")
     assert set(header["libraries"]) == {"numpy", "scikit-learn"}
 
 
