@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import heapq
 import io
 import ipaddress
+import itertools
 import socket
 import threading
 import time
@@ -151,21 +153,53 @@ class _Deadline:
     def __init__(self, seconds: float) -> None:
         self.passed = False
         self._socket: socket.socket | None = None
-        self._timer = threading.Timer(seconds, self._end)
-        self._timer.daemon = True
-        self._timer.start()
+        self._over = False
+        _watchdog.watch(self, time.monotonic() + seconds)
 
     def watch(self, connection: socket.socket) -> None:
         self._socket = connection
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """The time is up."""
+        if self._over:
+            return
         self.passed = True
         if self._socket is not None:
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
 
     def cancel(self) -> None:
-        self._timer.cancel()
+        self._over, self._socket = True, None
+
+
+class _Watchdog:
+    """One thread for all deadlines of a process: a timer of its own for every picture costs more than its fetch."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._heap: list[tuple[float, int, _Deadline]] = []
+        self._count = itertools.count()
+        self._thread: threading.Thread | None = None
+
+    def watch(self, deadline: _Deadline, when: float) -> None:
+        with self._changed:
+            heapq.heappush(self._heap, (when, next(self._count), deadline))
+            if self._thread is None or not self._thread.is_alive():  # the first fetch, also after a fork
+                self._thread = threading.Thread(target=self._run, name="fetch-deadlines", daemon=True)
+                self._thread.start()
+            elif self._heap[0][2] is deadline:
+                self._changed.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not self._heap or self._heap[0][0] > time.monotonic():
+                    self._changed.wait(self._heap[0][0] - time.monotonic() if self._heap else None)
+                _, _, deadline = heapq.heappop(self._heap)
+            deadline.end()
+
+
+_watchdog = _Watchdog()
 
 
 class _JudgedConnection(HTTPConnection):
