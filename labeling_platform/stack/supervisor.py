@@ -86,9 +86,8 @@ class Stack:
             env["REDIS_URL"], env["CELERY_BROKER_URL"] = self.broker.redis_url, self.broker.celery_url
         env.setdefault("SECRET_KEY", secret(self.places, "secret_key"))
         env.setdefault("OMP_NUM_THREADS", "1")
-        env.setdefault(
-            "MALLOC_ARENA_MAX", "2"
-        )  # many threads that decode pictures would each keep an arena of their own
+        # By default each of the many threads that decode pictures would keep a malloc arena of its own.
+        env.setdefault("MALLOC_ARENA_MAX", "8")
         env["DATA_DIR"] = str(self.places.data)
         env["PYTHONUNBUFFERED"] = "1"
         env["PYTHONPATH"] = os.pathsep.join(filter(None, [str(PROJECT), env.get("PYTHONPATH")]))
