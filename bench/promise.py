@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django_scopes import scope
-from models_app.advisor import promise_candidates
 
+from models_app.advisor import promise_candidates
 from models_app.promise import reach
 
 from .pictures import PictureSet, stratified
