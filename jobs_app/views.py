@@ -1,4 +1,4 @@
-"""Requesters' pages of jobs: list, new, monitor, design, data, settings."""
+"""Requesters' pages of jobs: list, new, monitor, data, settings."""
 
 from __future__ import annotations
 
@@ -19,13 +19,11 @@ from labeling_platform.lib.errors import Refused
 from models_app.models import CustomModel
 
 from . import services
-from .design import parse_design, render_design
-from .forms import DesignForm, NewJobForm, SettingsForm
+from .forms import NewJobForm, SettingsForm
 from .models import Job, Unit
 from .querysets import job_counts, job_list
 from .states import JobState, UnitState
 
-SAMPLE_ROW_NOTE = "No row is there yet; this is how the page looks without a picture."
 LATEST, ROWS_PER_PAGE = 12, 50
 
 
@@ -104,51 +102,6 @@ def _card(request: TeamRequest, unit: Unit) -> dict[str, Any]:
         "share": shares[0][1] if shares else None,
         "shares": [pair for pair in shares if pair[1]],
     }
-
-
-@require_http_methods(["GET", "HEAD", "POST"])
-@team_view(may=VIEW)
-def job_design(request: TeamRequest, pk: int) -> HttpResponse:
-    """The design editor. What was typed is kept in the form when it cannot be saved."""
-    job = _job(pk)
-    if request.method == "POST" and not request.membership.may(EDIT):
-        return render(request, "403.html", {"exception": "Your role in this team does not allow changes."}, status=403)
-    initial = {"title": job.title, "instructions": job.instructions, "cml": job.cml}
-    form = DesignForm(request.POST or None, initial=initial)
-    status = 200
-    if request.method == "POST":
-        status = 422
-        if form.is_valid():
-            try:
-                services.save_design(job=job, actor=request.user, **form.cleaned_data)  # type: ignore[arg-type]
-            except Refused as refusal:
-                form.add_error("cml" if refusal.code == "design_invalid" else None, refusal.message)
-            else:
-                messages.success(request, "Saved.")
-                return redirect("jobs:design", team_slug=request.team.slug, pk=job.pk)
-    frozen = job.design_frozen_at is not None
-    if frozen or not request.membership.may(EDIT):
-        for field in form.fields.values():
-            field.disabled = True
-    cml = str(form.data.get("cml", "")) if form.is_bound else job.cml
-    context = _context(request, job, "design", form=form, frozen=frozen, **_preview(request, job, cml))
-    return render(request, "jobs/job_design.html", context, status=status)
-
-
-def _preview(request: TeamRequest, job: Job, cml: str) -> dict[str, Any]:
-    """The design drawn on the job's newest row, or on an empty one, and what is wrong with it."""
-    design = parse_design(cml)
-    unit = Unit.objects.filter(job=job).order_by("-pk").first()
-    row = {**unit.data, "image_url": unit.image_url} if unit else {}
-    drawn = render_design(design, row=row, image_url_for=lambda url: picture_url(request.team, url, "large"))
-    return {"preview": drawn, "problems": design.problems, "row_note": "" if unit else SAMPLE_ROW_NOTE}
-
-
-@require_POST
-@team_view(may=EDIT)
-def job_preview(request: TeamRequest, pk: int) -> HttpResponse:
-    """The preview alone, while somebody types."""
-    return render(request, "jobs/job_design.html#preview", _preview(request, _job(pk), request.POST.get("cml", "")))
 
 
 @require_safe
