@@ -4,17 +4,21 @@ What the language is: reference/domain.md 1.
 """
 
 from .answers import Answers, read_answers, visible
-from .checks import check_routing_design, routing_question
+from .checks import check_columns, check_golds, check_routing_design, routing_question
+from .instructions import OUTLINE, clean_instructions
 from .parser import parse_design
-from .render import clean_instructions, render_design
+from .render import render_design
 from .tree import Design, DesignProblem, Option, Question, derive_name
 
 __all__ = [
+    "OUTLINE",
     "Answers",
     "Design",
     "DesignProblem",
     "Option",
     "Question",
+    "check_columns",
+    "check_golds",
     "check_routing_design",
     "clean_instructions",
     "derive_name",

@@ -4,37 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from urllib.parse import urlsplit
 
-from .tree import Condition, Design, OnlyIf, Question
+from . import validators
+from .conditions import visible
+from .tree import ONE_ANSWER, Design, Question
 
 MAX_TEXT = 10_000
+MAX_ENTRIES = 100
 Answers = dict[str, list[str]]
-
-
-def holds(condition: OnlyIf, answers: Mapping[str, Sequence[str]], design: Design) -> bool:
-    """Whether an only-if condition is met by the answers so far (domain.md 1.5)."""
-    return any(all(_term_holds(term, answers, design) for term in group) for group in condition)
-
-
-def _term_holds(term: Condition, answers: Mapping[str, Sequence[str]], design: Design) -> bool:
-    given = [answer for answer in answers.get(term.question, []) if answer.strip()]
-    if term.unchecked:
-        result = not given
-    elif term.value is None:
-        result = bool(given)
-    else:
-        wanted = term.value
-        question = design.question(term.question)
-        # A number in brackets is the place of an option, not its value (Appen's own rule).
-        if question and wanted.isdigit() and question.options and int(wanted) < len(question.options):
-            wanted = question.options[int(wanted)].value
-        result = wanted in given
-    return result != term.negated
-
-
-def visible(question: Question, answers: Mapping[str, Sequence[str]], design: Design) -> bool:
-    return all(holds(condition, answers, design) for condition in question.only_if)
+__all__ = ["Answers", "read_answers", "visible"]
 
 
 def read_answers(
@@ -43,63 +21,51 @@ def read_answers(
     """The answers of the visible questions, cleaned, and an error for each question that has one.
 
     The browser is not trusted: conditions and validators are applied here again, and answers that are no
-    option are refused.
+    option are refused. A question that is hidden counts as unanswered for those that depend on it.
+    Where there are errors, the answers hold wrong texts too: good only for showing the form again.
     """
+    seen: Answers = {}
     answers: Answers = {}
     errors: dict[str, str] = {}
-    for question in design.questions:
-        if not visible(question, answers, design):
+    for question in design.in_order:
+        if not visible(question, seen, design):
             continue
-        given = [value.strip() for value in submitted.get(prefix + question.name, []) if value.strip()]
-        given = [value.replace("\0", "") for value in given]
+        given = _given(question, submitted.get(prefix + question.name, []))
+        seen[question.name] = given
         error = _error(question, given)
         if error:
             errors[question.name] = error
-        elif given:
-            answers[question.name] = list(dict.fromkeys(given))
-    return answers, errors
+        if given and not (error and question.options):
+            answers[question.name] = given
+        elif question.unticked and not error:
+            answers[question.name] = [question.unticked]
+    page_order = [question.name for question in design.questions]
+    return {name: answers[name] for name in page_order if name in answers}, errors
+
+
+def _given(question: Question, submitted: Sequence[str]) -> list[str]:
+    """What was answered, without blanks and repetitions; a text for several answers has one on each line."""
+    values = [value.replace("\0", "").replace("\r\n", "\n") for value in submitted]
+    if question.multiple:
+        between = r"\n\s*\n" if question.kind == "textarea" else r"\n"
+        values = [part for value in values for part in re.split(between, value)]
+    return list(dict.fromkeys(value.strip() for value in values if value.strip()))
 
 
 def _error(question: Question, given: list[str]) -> str:
     if question.options:
         if unknown := [value for value in given if value not in question.values]:
             return f"“{unknown[0][:50]}” is not one of the answers."
-        if question.kind != "checkboxes" and len(given) > 1:
+        if question.kind in ONE_ANSWER and len(given) > 1:
             return "Choose one answer only."
+    elif len(given) > (MAX_ENTRIES if question.multiple else 1):
+        return f"Write at most {MAX_ENTRIES} answers." if question.multiple else "Write one answer only."
     elif any(len(value) > MAX_TEXT for value in given):
         return f"Write at most {MAX_TEXT:,} characters."
     for validator in question.validates:
         if validator == "required":
             if not given:
                 return "Choose an answer." if question.options else "Write an answer."
-        elif given and not all(_valid(validator, value) for value in given):
-            return MESSAGES[validator]
+        elif not all(validators.holds(validator, value) for value in given):
+            return validators.message(validator)
     return ""
-
-
-MESSAGES = {
-    "integer": "Write a whole number.",
-    "positiveInteger": "Write a whole number above 0.",
-    "numeric": "Write a number.",
-    "url": "Write an address that begins with http:// or https://.",
-    "email": "Write an e-mail address.",
-}
-
-
-def _valid(validator: str, value: str) -> bool:
-    match validator:
-        case "integer":
-            return re.fullmatch(r"[+-]?\d{1,30}", value) is not None
-        case "positiveInteger":
-            return re.fullmatch(r"\+?0*[1-9]\d{0,30}", value) is not None
-        case "numeric":
-            return re.fullmatch(r"[+-]?(\d{1,30}(\.\d*)?|\.\d{1,30})", value) is not None
-        case "email":
-            return re.fullmatch(r"[^@\s]{1,64}@[^@\s]{1,190}\.[^@\s.]{2,}", value) is not None
-        case "url":
-            try:
-                parts = urlsplit(value)
-            except ValueError:
-                return False
-            return parts.scheme in {"http", "https"} and bool(parts.hostname)
-    return True

@@ -9,61 +9,66 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
+from typing import Any
 from urllib.parse import urlsplit
 
-import nh3
 from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
+from .conditions import wanted_value
+from .liquid import LIQUID, fill
 from .parser import ALLOWED_HTML, HIDDEN_TEXT, VOID
-from .tree import LIQUID, Design, Node, OnlyIf, Option, Question
+from .tree import ONE_ANSWER, Design, Node, OnlyIf, Option, Question
 
 PLAIN_ATTRIBUTES = {"class", "title", "alt", "colspan", "rowspan", "lang", "dir"}
-INSTRUCTION_TAGS = {
-    "a", "b", "blockquote", "br", "code", "em", "h1", "h2", "h3", "h4", "hr", "i", "li", "ol", "p", "pre", "s",
-    "small", "strong", "sub", "sup", "table", "tbody", "td", "th", "thead", "tr", "u", "ul",
-}  # fmt: skip
 KEYS = "1234567890qwertyuiopasdfghjklzxcvbnm"
 """One key for each answer, in the order of the keyboard; a question with more answers has none for the rest."""
+INPUT_MODES = {
+    "positiveInteger": "numeric",
+    "digits": "numeric",
+    "url": "url",
+    "email": "email",
+    "phone": "tel",
+}
 ImageUrl = Callable[[str], str]
-
-
-def clean_instructions(html: str) -> SafeString:
-    """A requester's instructions with only harmless tags left (nh3), safe to show."""
-    attributes: dict[str, set[str]] = {"a": {"href", "title"}, "td": {"colspan"}, "th": {"colspan"}}
-    cleaned = nh3.clean(html, tags=INSTRUCTION_TAGS, attributes=attributes, url_schemes={"http", "https", "mailto"})
-    return mark_safe(cleaned)  # noqa: S308 - nh3 has just cleaned it
 
 
 def render_design(
     design: Design,
     *,
-    row: Mapping[str, str],
+    row: Mapping[str, Any],
     image_url_for: ImageUrl,
     prefix: str = "",
     answers: Mapping[str, Sequence[str]] | None = None,
     errors: Mapping[str, str] | None = None,
 ) -> SafeString:
-    """The form fields of one row, without the <form>. `prefix` keeps the rows of a page apart."""
-    drawing = _Drawing(row, image_url_for, prefix, answers or {}, errors or {})
+    """The form fields of one row, without the <form>. `prefix` keeps the rows of a page apart.
+
+    Without `answers` (the first time a row is shown) the answers chosen beforehand are chosen; with answers,
+    even with none, only those. An element with an only-if carries it as `data-only-if`, JSON: a list of
+    alternatives, each a list of terms [input name, wanted value or null, negated, unchecked] that must all hold.
+    null asks for any answer, unchecked for none; values are stored values, places are already resolved. A
+    question that is hidden, itself or with its group, counts as unanswered.
+    """
+    drawing = _Drawing(design, row, image_url_for, prefix, answers, errors or {})
     return mark_safe(drawing.children(design.root))  # noqa: S308 - built from escaped parts only
 
 
 class _Drawing:
     def __init__(
         self,
-        row: Mapping[str, str],
+        design: Design,
+        row: Mapping[str, Any],
         image_url_for: ImageUrl,
         prefix: str,
-        answers: Mapping[str, Sequence[str]],
+        answers: Mapping[str, Sequence[str]] | None,
         errors: Mapping[str, str],
     ) -> None:
-        self.row, self.image_url_for, self.prefix = row, image_url_for, prefix
+        self.design, self.row, self.image_url_for, self.prefix = design, row, image_url_for, prefix
         self.answers, self.errors = answers, errors
 
     def fill(self, text: str) -> str:
-        """Replace {{column}} by the row's value, once; the result is plain text."""
-        return LIQUID.sub(lambda match: self.row.get(match.group(1)) or match.group(2) or match.group(3) or "", text)
+        return fill(text, self.row)
 
     def children(self, node: Node) -> str:
         return "".join(self.node(child) for child in node.children)
@@ -74,7 +79,8 @@ class _Drawing:
         if node.question is not None:
             return self.question(node, node.question)
         if node.cml == "group":
-            return f'<div class="cml-group mb-3"{self.condition(node.only_if)}>{self.children(node)}</div>'
+            outside = f'class="{self.classes(node, "cml-group mb-3")}"{self.condition(node.only_if)}'
+            return f"<div {outside}>{self.children(node)}</div>"
         if node.cml:
             return ""
         if node.tag == "img":
@@ -105,11 +111,23 @@ class _Drawing:
         alt = self.fill(node.attributes.get("alt", "")) or "Picture to label"
         return f'<img class="unit-picture" src="{escape(self.image_url_for(url))}" alt="{escape(alt)}">'
 
+    def classes(self, node: Node, own: str) -> str:
+        """Our classes and the author's."""
+        return escape(f"{own} {self.fill(node.attributes.get('class', ''))}".strip())
+
     def condition(self, only_if: OnlyIf | None) -> str:
         if only_if is None:
             return ""
         terms = [
-            [[self.prefix + term.question, term.value, term.negated, term.unchecked] for term in group]
+            [
+                [
+                    self.prefix + term.question,
+                    wanted_value(term, self.design.question(term.question)),
+                    term.negated,
+                    term.unchecked,
+                ]
+                for term in group
+            ]
             for group in only_if
         ]
         return f' data-only-if="{escape(json.dumps(terms))}"'
@@ -117,35 +135,49 @@ class _Drawing:
     def question(self, node: Node, question: Question) -> str:
         name = escape(self.prefix + question.name)
         error = self.errors.get(question.name, "")
-        named = f' aria-describedby="{name}-error"' if error else ""
-        described = f' aria-invalid="true"{named}' if error else ""
-        help_ = (
-            f'<div class="form-hint">{escape(self.fill(question.instructions))}</div>' if question.instructions else ""
-        )
+        hint = self.hint(node, question)
+        help_ = f'<div class="form-hint" id="{name}-hint">{hint}</div>' if hint else ""
         problem = f'<div class="invalid-feedback d-block" id="{name}-error">{escape(error)}</div>' if error else ""
-        mark = ' <span class="text-danger" aria-hidden="true">*</span>' if question.required else ""
-        label = escape(self.fill(question.label)) + mark
-        condition = self.condition(node.only_if)
-        if question.kind in {"radios", "ratings", "checkboxes", "checkbox"}:
+        told = " ".join(part for part in (f"{name}-hint" if hint else "", f"{name}-error" if error else "") if part)
+        described = f' aria-describedby="{told}"' if told else ""
+        label = escape(self.fill(question.label)) + _mark(question)
+        outside = f'class="{self.classes(node, "cml-question mb-3")}"{self.condition(node.only_if)}'
+        if question.options and question.kind != "select":
             body = self.choices(question, name)
+            unseen = " visually-hidden" if question.kind == "checkbox" else ""  # its one answer says the same
             return (
-                f'<fieldset class="cml-question mb-3"{condition}{named}><legend class="form-label">{label}</legend>'
+                f'<fieldset {outside}{described}><legend class="form-label{unseen}">{label}</legend>'
                 f"{help_}{body}{problem}</fieldset>"
             )
-        body = (
-            self.select(question, name, described)
-            if question.kind == "select"
-            else self.text(question, name, described)
-        )
+        described += ' aria-invalid="true"' if error else ""
+        draw = self.select if question.kind == "select" else self.text
         return (
-            f'<div class="cml-question mb-3"{condition}><label class="form-label" for="{name}">{label}</label>'
-            f"{help_}{body}{problem}</div>"
+            f'<div {outside}><label class="form-label" for="{name}">{label}</label>'
+            f"{help_}{draw(question, name, described)}{problem}</div>"
         )
 
+    def hint(self, node: Node, question: Question) -> str:
+        """The help text; its own tags are kept when it is written as <cml:instructions>."""
+        parts: list[str] = []
+        if given := node.attributes.get("instructions", "").strip():
+            parts.append(escape(self.fill(given)))
+        else:
+            parts += [self.children(child).strip() for child in node.children if child.cml == "instructions"][:1]
+        if question.multiple:
+            lines = "an empty line between two answers" if question.kind == "textarea" else "one answer on each line"
+            parts.append(f"You can give several answers: {lines}.")
+        return " ".join(part for part in parts if part)
+
+    def chosen(self, question: Question) -> list[str]:
+        if self.answers is None:
+            return [option.value for option in question.options if option.preset]
+        return list(self.answers.get(question.name, []))
+
     def choices(self, question: Question, name: str) -> str:
-        one = question.kind in {"radios", "ratings"}
-        chosen = self.answers.get(question.name, [])
+        one = question.kind in ONE_ANSWER
+        chosen = self.chosen(question)
         invalid = ' aria-invalid="true"' if question.name in self.errors else ""
+        mark = _mark(question) if question.kind == "checkbox" else ""
         parts = []
         for option, pressed in zip_longest(question.options, KEYS[: len(question.options)], fillvalue=""):
             assert isinstance(option, Option)
@@ -157,12 +189,13 @@ class _Drawing:
                 f'<label class="answer"><input class="form-check-input" name="{name}"'
                 f' type="{"radio" if one else "checkbox"}" value="{escape(option.value)}"'
                 f"{key}{checked}{required}{invalid}>"
-                f"<span>{escape(self.fill(option.label))}</span>{hint}</label>"
+                f"<span>{escape(self.fill(option.label))}{mark}</span>{hint}</label>"
             )
-        return f'<div class="answers">{"".join(parts)}</div>'
+        scale = " answers-scale" if question.kind == "ratings" else ""
+        return f'<div class="answers{scale}">{"".join(parts)}</div>'
 
     def select(self, question: Question, name: str, described: str) -> str:
-        chosen = self.answers.get(question.name, [])
+        chosen = self.chosen(question)
         options = "".join(
             f'<option value="{escape(option.value)}"{" selected" if option.value in chosen else ""}>'
             f"{escape(self.fill(option.label))}</option>"
@@ -175,12 +208,22 @@ class _Drawing:
         )
 
     def text(self, question: Question, name: str, described: str) -> str:
-        value = escape("\n".join(self.answers.get(question.name, [])))
+        given = [] if self.answers is None else self.answers.get(question.name, [])
+        value = escape(("\n\n" if question.kind == "textarea" else "\n").join(given))
         required = " required" if question.required else ""
-        common = f'class="form-control" id="{name}" name="{name}" maxlength="10000"{required}{described}'
-        if question.kind == "textarea":
-            return f'<textarea {common} rows="3">{value}</textarea>'
-        return f'<input {common} type="text" value="{value}">'
+        placeholder = escape(self.fill(question.placeholder))
+        shown = f' placeholder="{placeholder}"' if placeholder else ""
+        asked = [word.partition(":")[0] for word in question.validates]
+        mode = next((f' inputmode="{INPUT_MODES[word]}"' for word in asked if word in INPUT_MODES), "")
+        common = f'class="form-control" id="{name}" name="{name}" maxlength="10000"{shown}{mode}{required}{described}'
+        if question.kind == "textarea" or question.multiple:
+            # The first line break in a textarea is not part of its value.
+            return f'<textarea {common} rows="3">\n{value}</textarea>'
+        return f'<input {common} type="{"date" if "date" in asked else "text"}" value="{value}">'
+
+
+def _mark(question: Question) -> str:
+    return ' <span class="text-danger" aria-hidden="true">*</span>' if question.required else ""
 
 
 def _harmless_link(url: str) -> bool:

@@ -5,16 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
-VALIDATORS = ("required", "integer", "positiveInteger", "numeric", "url", "email")
 AGGREGATIONS = re.compile(r"agg|all|avg|agg_[1-9][0-9]?|cagg_(?:0?\.[0-9]+|1|0)")
-LIQUID = re.compile(r"\{\{\s*([A-Za-z_][\w .:-]*?)\s*(?:\|\s*default:\s*(?:\"([^\"]*)\"|'([^']*)')\s*)?\}\}")
-
 CHOICES = {"radios": "radio", "checkboxes": "checkbox", "select": "option", "ratings": "rating"}
 """Question tags that have options, and the tag of their options."""
 QUESTIONS = {*CHOICES, "checkbox", "text", "textarea"}
 OPTIONS = set(CHOICES.values())
 OTHERS = {"group", "instructions"}
+ONE_ANSWER = {"radios", "select", "ratings"}
 DEFAULT_AGGREGATION = {"text": "all", "textarea": "all", "ratings": "avg"}
 
 
@@ -31,21 +30,26 @@ class DesignProblem:
 
 @dataclass(frozen=True)
 class Option:
+    """One answer to choose: what is stored, what is shown, and whether it is chosen beforehand."""
+
     value: str
     label: str
+    preset: bool = False
 
 
 @dataclass(frozen=True)
 class Condition:
     """One term of an only-if: question, the wanted value or index (None: any answer), and whether negated.
 
-    `unchecked` asks that a question has no answer.
+    `unchecked` asks that a question has no answer. `quoted`: the value stood in quotes, so that a number is a
+    value and not the place of an answer.
     """
 
     question: str
     value: str | None = None
     negated: bool = False
     unchecked: bool = False
+    quoted: bool = False
 
 
 OnlyIf = tuple[tuple[Condition, ...], ...]
@@ -54,7 +58,11 @@ OnlyIf = tuple[tuple[Condition, ...], ...]
 
 @dataclass
 class Question:
-    """A question as asked: `kind` is the tag's name; `values` in the order of its options."""
+    """A question as asked: `kind` is the tag's name; `values` in the order of its options.
+
+    `placeholder` is shown in an empty text field and never submitted. `unticked` is what a single check box
+    submits when nobody ticks it. `multiple`: a text question that takes several answers.
+    """
 
     name: str
     kind: str
@@ -68,6 +76,9 @@ class Question:
     instructions: str
     line: int
     column: int
+    placeholder: str = ""
+    unticked: str = ""
+    multiple: bool = False
 
     @property
     def values(self) -> list[str]:
@@ -102,30 +113,47 @@ class Node:
             yield from child.walk()
 
 
+@dataclass(frozen=True)
+class ColumnUse:
+    """A {{column}} of a design: where it stands first, and whether every use gives a default."""
+
+    name: str
+    line: int
+    column: int
+    has_default: bool = False
+
+
 @dataclass
 class Design:
-    """A parsed design. It can be used when `errors` is empty."""
+    """A parsed design. It can be used when `errors` is empty. Never changed after parsing.
+
+    `questions` are in the order of the page, `in_order` each after the questions that its only-if names.
+    """
 
     source: str
     root: Node
     questions: list[Question]
-    columns: list[str]
+    uses: list[ColumnUse]
     problems: list[DesignProblem]
+    in_order: list[Question] = field(default_factory=list)
+
+    @property
+    def columns(self) -> list[str]:
+        return [use.name for use in self.uses]
 
     @property
     def errors(self) -> list[DesignProblem]:
         return [problem for problem in self.problems if problem.level == "error"]
 
+    @cached_property
+    def _by_name(self) -> dict[str, Question]:
+        return {question.name: question for question in reversed(self.questions)}
+
     def question(self, name: str) -> Question | None:
-        return next((question for question in self.questions if question.name == name), None)
+        return self._by_name.get(name)
 
 
 def derive_name(label: str) -> str:
     """A name made of a label: lower case, only letters, digits and single underscores (domain.md 1.4)."""
     kept = re.sub(r"[^a-z0-9_ ]", "", label.lower()).strip()
     return re.sub(r" +", "_", kept)
-
-
-def liquid_columns(text: str) -> list[str]:
-    """The columns that a text refers to as {{column}}."""
-    return [match.group(1) for match in LIQUID.finditer(text)]
