@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django import forms
@@ -61,18 +62,85 @@ class DesignForm(forms.Form):
 
 
 class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
+    """A job's settings; `groups` orders them by what a requester thinks of."""
+
+    confidence_fields = forms.MultipleChoiceField(
+        label=_("Questions that must be sure"),
+        required=False,
+        widget=forms.CheckboxSelectMultiple,
+        help_text=_("None ticked: all questions that have a confidence."),
+    )
+    groups = (
+        (_("Rows and judgments"), ("judgments_per_unit", "units_per_page", "in_upload_order", "auto_launch")),
+        (_("Quality"), ("minimum_accuracy", "quiz_length", "golds_per_page", "pages_per_gold")),
+        (_("Contributors"), ("max_judgments_per_contributor", "min_seconds_per_page", "seconds_per_page")),
+        (
+            _("Dynamic judgments"),
+            ("min_confidence", "max_judgments_per_unit", "confidence_fields", "units_remain_finalized"),
+        ),
+        (_("Labeling page"), ("grid", "show_machine_label")),
+    )
+
     class Meta:
         model = Job
-        fields = ["judgments_per_unit", "units_per_page", "seconds_per_page", "auto_launch"]
+        fields = [
+            "judgments_per_unit",
+            "units_per_page",
+            "in_upload_order",
+            "auto_launch",
+            "minimum_accuracy",
+            "quiz_length",
+            "golds_per_page",
+            "pages_per_gold",
+            "max_judgments_per_contributor",
+            "min_seconds_per_page",
+            "seconds_per_page",
+            "min_confidence",
+            "max_judgments_per_unit",
+            "confidence_fields",
+            "units_remain_finalized",
+            "grid",
+            "show_machine_label",
+        ]
         labels = {
             "judgments_per_unit": _("Judgments per row"),
             "units_per_page": _("Rows per page"),
-            "seconds_per_page": _("Seconds per page"),
+            "in_upload_order": _("Hand out rows in upload order"),
             "auto_launch": _("Automatic launching of rows"),
+            "minimum_accuracy": _("Minimum accuracy (per cent)"),
+            "quiz_length": _("Test questions in the quiz"),
+            "golds_per_page": _("Test questions per page"),
+            "pages_per_gold": _("One page in … has test questions"),
+            "max_judgments_per_contributor": _("Most judgments per contributor"),
+            "min_seconds_per_page": _("Minimum time per page (seconds)"),
+            "seconds_per_page": _("Time limit per page (seconds)"),
+            "min_confidence": _("Minimum confidence"),
+            "max_judgments_per_unit": _("Most judgments per row"),
+            "units_remain_finalized": _("Finalized rows stay final"),
+            "grid": _("Contact sheet"),
+            "show_machine_label": _("Show the model's label to contributors"),
         }
         help_texts = {
             "judgments_per_unit": _("How many people answer each row (1 to 20)."),
-            "units_per_page": _("How many rows a contributor gets at once (1 to 50)."),
+            "units_per_page": _("How many rows a contributor gets at once (1 to 50), test questions included."),
+            "in_upload_order": _("Off: in a mixed order."),
+            "auto_launch": _("Rows that arrive after the launch can be worked on at once. Workflows need it."),
+            "minimum_accuracy": _("Who falls below it on test questions is removed and their judgments are replaced."),
+            "quiz_length": _("Empty: as many as rows per page."),
+            "golds_per_page": _("Empty: 1, from 20 rows per page on 2, and so on."),
+            "pages_per_gold": _("Empty: every page; with one row per page, one page in 5."),
+            "max_judgments_per_contributor": _("Empty: until the test questions run out."),
+            "min_seconds_per_page": _("A page that is faster is refused once; the second time ends the work. 0: off."),
             "seconds_per_page": _("After this time an unfinished page is given to somebody else."),
-            "auto_launch": _("Rows that a workflow sends can be worked on at once. Workflows need it."),
+            "min_confidence": _(
+                "While people agree less than this (0 to 1), a row gets one more judgment. Empty: off."
+            ),
+            "max_judgments_per_unit": _("A row never gets more than this."),
+            "units_remain_finalized": _("Rows are not asked again when a contributor turns out untrusted."),
+            "grid": _("Many small pictures on a page; click the ones that differ. For one question with choices."),
+            "show_machine_label": _("Off is better: people who see a machine's answer tend to agree with it."),
         }
+
+    def __init__(self, *args: Any, questions: Sequence[tuple[str, str]] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["confidence_fields"].choices = list(questions)  # type: ignore[attr-defined]

@@ -14,6 +14,8 @@ from labeling_platform.accounts.models import User
 from .models import Job, Judgment, Page, Unit
 from .states import JobState, PageState, UnitState
 
+ROWS = sorted(UnitState.row_states())
+
 
 @dataclass(frozen=True)
 class JobCounts:
@@ -63,7 +65,7 @@ def job_list() -> QuerySet[Job]:
     return (
         Job.objects.select_related("model")
         .prefetch_related("workflows")
-        .annotate(rows_total=_units_where(Q()), rows_final=_units_where(Q(state=UnitState.FINALIZED)))
+        .annotate(rows_total=_units_where(Q(state__in=ROWS)), rows_final=_units_where(Q(state=UnitState.FINALIZED)))
     )
 
 
@@ -82,8 +84,3 @@ def jobs_to_work_on(user: User) -> QuerySet[Job]:
         .annotate(rows_open=open_rows, own=Coalesce(Subquery(own, output_field=IntegerField()), 0))
         .order_by("-id")
     )
-
-
-def own_judgments_today(job: Job, user: User) -> int:
-    start = timezone.now().replace(hour=0, minute=0, second=0, microsecond=0)
-    return Judgment.objects.filter(job=job, contributor__user=user, created_at__gte=start).count()

@@ -1,4 +1,4 @@
-"""The asynchronous story of jobs: pages whose time ran out are given back."""
+"""The asynchronous story of jobs: pages whose time ran out are given back, contributors are settled."""
 
 from __future__ import annotations
 
@@ -7,15 +7,30 @@ import logging
 from celery import shared_task
 from django_scopes import scopes_disabled
 
-from .services import release_expired_pages
+from labeling_platform.accounts.tasks import TeamTask
+
+from . import services
+from .models import Contributor
 
 log = logging.getLogger(__name__)
+SWEEP_SECONDS = 10
+
+
+@shared_task(base=TeamTask, name="jobs.settle")
+def settle(*, team_id: int, contributor_id: int) -> None:
+    """Bring one contributor's standing and the results that rest on their trust up to date."""
+    contributor = Contributor.objects.select_related("job").filter(pk=contributor_id, stale=True).first()
+    if contributor is not None:
+        services.settle_contributor(contributor=contributor)
 
 
 @shared_task(name="jobs.sweep")
 def sweep() -> None:
-    """Give back expired pages of all teams."""
+    """Give back expired pages of all teams, and send the hints for contributors that are to be settled."""
     with scopes_disabled():
-        released = release_expired_pages()
+        released = services.release_expired_pages()
+        stale = services.find_stale()
     if released:
         log.info("gave back %s expired pages", released)
+    for team_id, contributor_id in stale:
+        settle.apply_async(kwargs={"team_id": team_id, "contributor_id": contributor_id}, expires=SWEEP_SECONDS)

@@ -15,6 +15,21 @@ ROUTING_INSTRUCTIONS = """<h2>Overview</h2>
 <p><em>Replace this text by instructions for your own categories before you launch.</em></p>"""
 
 
+CATEGORIZE_INSTRUCTIONS = ROUTING_INSTRUCTIONS.replace(
+    "\n<li>When none of the categories fits, choose “Other / none of these”.</li>", ""
+)
+
+
+def categorize_template(question: str, answers: Sequence[tuple[str, str]]) -> str:
+    """The design of a job that stands alone: the picture, one question, its answers as (label, value)."""
+    radios = "\n".join(f'  <cml:radio label="{escape(label)}" value="{escape(value)}"/>' for label, value in answers)
+    return (
+        '<div class="html-element-wrapper">\n  <img src="{{image_url}}" alt="Picture to categorize"/>\n</div>\n'
+        f'<cml:radios label="{escape(question)}" name="category" validates="required" aggregation="agg" gold="true">'
+        f"\n{radios}\n</cml:radios>\n"
+    )
+
+
 def routing_template(outcomes: Sequence[str]) -> str:
     """The design for a model with these outcomes: the picture and one radio for each of them."""
     radios = "\n".join(
@@ -35,4 +50,5 @@ def _label(outcome: str) -> str:
 
 def is_template_instructions(text: str) -> bool:
     """Whether instructions are still the template's own, which say nothing about these categories."""
-    return " ".join(text.split()) in {"", " ".join(ROUTING_INSTRUCTIONS.split())}
+    templates = {" ".join(template.split()) for template in (ROUTING_INSTRUCTIONS, CATEGORIZE_INSTRUCTIONS)}
+    return " ".join(text.split()) in {"", *templates}

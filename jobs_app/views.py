@@ -109,7 +109,7 @@ def _card(request: TeamRequest, unit: Unit) -> dict[str, Any]:
 def job_data(request: TeamRequest, pk: int) -> HttpResponse:
     """The job's rows, newest first; paged by key so that the millionth page is as fast as the first."""
     job = _job(pk)
-    units = Unit.objects.filter(job=job).order_by("-pk")
+    units = Unit.objects.filter(job=job, state__in=UnitState.row_states()).order_by("-pk")
     state = request.GET.get("state", "")
     if state in UnitState.values:
         units = units.filter(state=state)
@@ -137,7 +137,8 @@ def job_settings(request: TeamRequest, pk: int) -> HttpResponse:
     may_edit = request.membership.may(EDIT)
     if request.method == "POST" and not may_edit:
         return render(request, "403.html", {"exception": "Your role in this team does not allow changes."}, status=403)
-    form = SettingsForm(request.POST or None, instance=_job(pk))
+    questions = [(question.name, question.label) for question in services.design_of(job).questions]
+    form = SettingsForm(request.POST or None, instance=_job(pk), questions=questions)
     if not may_edit:
         for field in form.fields.values():
             field.disabled = True

@@ -2,22 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
+from django.db.models import IntegerField, Value
+from django.db.models.functions import Cast, Random
 from django.utils import timezone
 
-from labeling_platform.accounts.models import User
+from labeling_platform.accounts.models import Team, User
 from labeling_platform.accounts.services import record
 from labeling_platform.lib.errors import Refused
 from models_app.models import CustomModel
 
-from ..design import DesignProblem, check_routing_design, parse_design
-from ..models import Job, Unit
-from ..states import JobState, UnitState
-from ..templates_cml import ROUTING_INSTRUCTIONS, is_template_instructions, routing_template
+from ..design import DesignProblem, check_routing_design, derive_name, parse_design
+from ..models import Contributor, Job, TestQuestion, Unit
+from ..states import GoldSource, JobState, UnitState
+from ..templates_cml import (
+    CATEGORIZE_INSTRUCTIONS,
+    ROUTING_INSTRUCTIONS,
+    categorize_template,
+    is_template_instructions,
+    routing_template,
+)
+from .golds import NewGold, add_golds
+from .pages import plan_of
 
 FROZEN = "A launched workflow uses this job, so its design and routing can no longer change. Make a new job instead."
+LOCKED_BY_LAUNCH = (
+    "judgments_per_unit",
+    "quiz_length",
+    "golds_per_page",
+    "pages_per_gold",
+    "in_upload_order",
+)
+LOCKED_BY_WORKFLOW = ("judgments_per_unit", "auto_launch")
+SETTINGS = (
+    *LOCKED_BY_LAUNCH,
+    "units_per_page",
+    "minimum_accuracy",
+    "max_judgments_per_contributor",
+    "min_seconds_per_page",
+    "seconds_per_page",
+    "min_confidence",
+    "confidence_fields",
+    "max_judgments_per_unit",
+    "units_remain_finalized",
+    "show_machine_label",
+    "grid",
+    "auto_launch",
+)
 
 
 @transaction.atomic
@@ -46,6 +80,82 @@ def create_routing_job(*, model: CustomModel, actor: User | None, title: str = "
 
 
 @transaction.atomic
+def create_job(
+    *,
+    team: Team,
+    actor: User | None,
+    title: str,
+    question: str = "Which category best describes this image?",
+    answers: Sequence[str] = (),
+) -> Job:
+    """Make a job that stands alone: a picture and one question with these answers (labels); its rows are uploaded.
+
+    Refuses fewer than two answers and answers that would have the same value.
+    """
+    labels = [label.strip() for label in answers if label.strip()]
+    values = [derive_name(label) for label in labels]
+    if len(labels) < 2:
+        raise Refused("Write at least two answers, one per line.", code="too_few_answers")
+    if "" in values or len(set(values)) < len(values):
+        raise Refused(
+            "Two of the answers are too much alike. Each needs letters or digits of its own.", code="same_answers"
+        )
+    job = Job.objects.create(
+        team=team,
+        title=title,
+        instructions=CATEGORIZE_INSTRUCTIONS,
+        cml=categorize_template(question, list(zip(labels, values, strict=True))),
+        created_by=actor,
+    )
+    record(team=team, actor=actor, verb="job created", obj=job)
+    return job
+
+
+COPIED = ("model", "outcomes", "instructions", "cml", *SETTINGS)
+
+
+@transaction.atomic
+def copy_job(*, job: Job, actor: User | None, title: str = "", test_questions: bool = True, rows: bool = False) -> Job:
+    """Make a new, not launched job with the same design and settings (domain.md 2.7).
+
+    With `test_questions` those come along, with their answers and reasons; with `rows` all rows, without answers.
+    """
+    copy = Job.objects.create(
+        team=job.team,
+        title=title.strip() or f"Copy of {job.title}"[:254],
+        copied_from=job,
+        created_by=actor,
+        **{name: getattr(job, name) for name in COPIED},
+    )
+    if rows:
+        _copy_rows(job, copy)
+    if test_questions:
+        found = TestQuestion.objects.filter(job=job).select_related("unit")
+        golds = [
+            NewGold(f"copy:{gold.unit_id}", gold.unit.image_url, gold.answers, gold.reasons, gold.unit.data)
+            for gold in found
+            if gold.unit.state == UnitState.GOLDEN
+        ]
+        add_golds(job=copy, items=golds, source=GoldSource.COPY, actor=actor)
+    record(team=job.team, actor=actor, verb="job copied", obj=copy, source=job.pk)
+    return copy
+
+
+def _copy_rows(job: Job, copy: Job) -> None:
+    """All rows in one statement: there may be 250,000 of them."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO jobs_app_unit (team_id, job_id, key, data, image_url, state, position, wanted, slots,"
+            " judgments_count, machine, result, created_at)"
+            " SELECT team_id, %(copy)s, 'copy:' || id, data, image_url, 'new', position, 0, 0, 0, machine,"
+            " '{}'::jsonb, statement_timestamp() FROM jobs_app_unit"
+            " WHERE job_id = %(job)s AND team_id = %(team)s AND state NOT IN ('golden', 'hidden_gold', 'canceled')"
+            " ORDER BY id",
+            {"copy": copy.pk, "job": job.pk, "team": job.team_id},
+        )
+
+
+@transaction.atomic
 def save_design(*, job: Job, actor: User | None, title: str, instructions: str, cml: str) -> None:
     """Change title, instructions and design. Refuses a design with errors, and any change once it is frozen."""
     job = Job.objects.select_for_update(no_key=True).get(pk=job.pk)
@@ -62,48 +172,99 @@ def save_design(*, job: Job, actor: User | None, title: str, instructions: str, 
 
 
 @transaction.atomic
-def save_settings(
-    *,
-    job: Job,
-    actor: User | None,
-    judgments_per_unit: int,
-    units_per_page: int,
-    seconds_per_page: int,
-    auto_launch: bool,
-) -> None:
-    """Change a job's settings. Judgments per row and automatic launching are frozen with the design."""
+def save_settings(*, job: Job, actor: User | None, **values: Any) -> None:
+    """Change those settings of a job that are given (names in SETTINGS).
+
+    Some are locked by the launch, some by a workflow that uses the job: those are refused when they differ. A new
+    minimum accuracy counts for everybody; their standing follows when they are settled.
+    """
     job = Job.objects.select_for_update(no_key=True).get(pk=job.pk)
-    frozen = (judgments_per_unit, auto_launch) != (job.judgments_per_unit, job.auto_launch)
-    if job.design_frozen_at is not None and frozen:
+    if unknown := set(values) - set(SETTINGS):
+        raise TypeError(f"no settings of a job: {sorted(unknown)}")
+    changed = {name: value for name, value in values.items() if value != getattr(job, name)}
+    if job.design_frozen_at is not None and any(name in changed for name in LOCKED_BY_WORKFLOW):
         raise Refused(FROZEN, code="frozen")
-    if job.state != JobState.UNORDERED and judgments_per_unit != job.judgments_per_unit:
-        raise Refused("Judgments per row cannot change after the launch.", code="launched")
-    Job.objects.filter(pk=job.pk).update(
-        judgments_per_unit=judgments_per_unit,
-        units_per_page=units_per_page,
-        seconds_per_page=seconds_per_page,
-        auto_launch=auto_launch,
-    )
-    record(team=job.team, actor=actor, verb="job settings changed", obj=job)
+    if job.state != JobState.UNORDERED and any(name in changed for name in LOCKED_BY_LAUNCH):
+        raise Refused(
+            "Judgments per row, quiz, test questions per page and the order of rows cannot change after the launch.",
+            code="launched",
+        )
+    _check_dynamic(job, changed)
+    if not changed:
+        return
+    Job.objects.filter(pk=job.pk).update(**changed)
+    if "in_upload_order" in changed:
+        position = Value(0) if changed["in_upload_order"] else Cast(Random() * (2**31 - 1), IntegerField())
+        Unit.objects.filter(job=job).update(position=position)
+    if "minimum_accuracy" in changed:
+        Contributor.objects.filter(job=job, seen__gt=0).update(stale=True)
+    record(team=job.team, actor=actor, verb="job settings changed", obj=job, settings=sorted(changed))
+
+
+def _check_dynamic(job: Job, changed: Mapping[str, Any]) -> None:
+    """Dynamic judgments need a most, not below the judgments that every row gets."""
+    found = {
+        name: changed.get(name, getattr(job, name))
+        for name in ("judgments_per_unit", "max_judgments_per_unit", "min_confidence")
+    }
+    most = found["max_judgments_per_unit"]
+    if most is not None and most < found["judgments_per_unit"]:
+        raise Refused("The most judgments per row must not be less than judgments per row.", code="most_too_small")
+    if found["min_confidence"] is not None and most is None:
+        raise Refused("Say the most judgments that a row may get while people disagree.", code="no_most")
 
 
 @transaction.atomic
-def launch_job(*, job: Job, actor: User | None) -> int:
-    """Launch all rows that are not launched yet; returns how many. Refuses a job that cannot be worked on."""
-    if errors := parse_design(job.cml).errors:
-        raise Refused(f"The design has a problem: {errors[0].message}", code="design_invalid")
-    if not job.title.strip() or not job.instructions.strip():
-        raise Refused("Give the job a title and instructions first.", code="incomplete")
+def launch_job(*, job: Job, actor: User | None, count: int | None = None) -> int:
+    """Launch rows that are not launched yet, oldest first: `count` of them, or all; returns how many.
+
+    Refuses a job that cannot be worked on: design with problems, columns that its rows do not have, no title or
+    instructions, no row to launch, canceled.
+    """
+    if problem := launch_error(job):
+        raise problem
     units = Unit.objects.filter(job=job, state=UnitState.NEW)
-    launched = UnitState.move(units, UnitState.JUDGABLE, slots=job.judgments_per_unit)
+    if count is not None:
+        first = list(units.order_by("position", "pk").values_list("pk", flat=True)[: max(0, count)])
+        units = units.filter(pk__in=first)
+    job = Job.objects.select_for_update(no_key=True).get(pk=job.pk)
+    if job.state == JobState.CANCELED:
+        raise Refused("A canceled job cannot be launched.", code="canceled")
+    wanted = job.judgments_per_unit
+    launched = UnitState.move(units, UnitState.JUDGABLE, slots=wanted, wanted=wanted)
     if not launched:
-        raise Refused("There is no row to launch. Rows come from a workflow that uses this job.", code="no_rows")
-    if not JobState.move(Job.objects.filter(pk=job.pk), JobState.RUNNING, launched_at=timezone.now()):
-        job.refresh_from_db()
-        if job.state != JobState.RUNNING:
-            raise Refused("A canceled job cannot be launched.", code="canceled")
+        raise Refused("There is no row to launch. Add rows on the Data tab first.", code="no_rows")
+    if not JobState.move(Job.objects.filter(pk=job.pk, launched_at=None), JobState.RUNNING, launched_at=timezone.now()):
+        JobState.move(Job.objects.filter(pk=job.pk).exclude(state=JobState.PAUSED), JobState.RUNNING)
     record(team=job.team, actor=actor, verb="job launched", obj=job, rows=launched)
     return launched
+
+
+def launch_error(job: Job) -> Refused | None:
+    """What keeps a job from being launched, whatever its rows."""
+    if errors := design_problems(job, level="error"):
+        return Refused(f"The design has a problem: {errors[0].message}", code="design_invalid")
+    if not job.title.strip() or not job.instructions.strip():
+        return Refused("Give the job a title and instructions first.", code="incomplete")
+    return None
+
+
+def design_problems(job: Job, *, level: str = "") -> list[DesignProblem]:
+    """What is wrong with the job's design (on its newest rows' columns, too), errors and warnings."""
+    return [problem for problem in parse_design(job.cml).problems if not level or problem.level == level]
+
+
+def launch_warnings(*, job: Job) -> list[str]:
+    """What a requester should confirm before a launch (domain.md 3.2, design.md 6.8)."""
+    plan, warnings = plan_of(job), []
+    if not plan.active:
+        warnings.append(
+            f"The job has {plan.golds} test question(s); they are used from {plan.golds + plan.missing} on. "
+            "Without them every answer is trusted."
+        )
+    if is_template_instructions(job.instructions):
+        warnings.append("The instructions are still the template's own. Write yours on the Design tab.")
+    return warnings
 
 
 def pause_job(*, job: Job, actor: User | None) -> None:
@@ -149,10 +310,16 @@ def check_routing(*, job: Job, outcomes: Sequence[str]) -> list[DesignProblem]:
         )
     if job.state == JobState.CANCELED:
         problems.append(DesignProblem(0, 0, "canceled", "The job is canceled. Choose or make another one."))
-    if not Unit.objects.filter(job=job, golden=True).exists():
+    plan = plan_of(job)
+    if not plan.active:
         problems.append(
             DesignProblem(
-                0, 0, "no_test_questions", "The job has no test questions: every answer will be trusted.", "warning"
+                0,
+                0,
+                "no_test_questions",
+                f"The job has {plan.golds} test question(s); they are used from {plan.golds + plan.missing} on. Until "
+                "then every answer is trusted.",
+                "warning",
             )
         )
     if is_template_instructions(job.instructions):

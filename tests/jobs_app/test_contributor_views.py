@@ -72,7 +72,7 @@ def test_a_late_submit_is_refused_kindly(browser, at, running_job) -> None:
     Page.objects.update(expires_at=timezone.now() - timedelta(seconds=1))
     release_expired_pages()
     page = browser.post(at("work", running_job.pk), data, headers={"HX-Request": "true"}).content.decode()
-    assert "Your time for this row ran out and it was given back." in page
+    assert "Your time for this page ran out and it was given back." in page
     assert Judgment.objects.count() == 0
 
 

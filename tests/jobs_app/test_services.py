@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from jobs_app.models import Job, Judgment, Page, Unit
+from jobs_app.models import Contributor, Job, Judgment, Page, Unit
 from jobs_app.services import (
     InvalidAnswers,
     cancel_job,
@@ -49,13 +49,12 @@ def test_a_row_is_judged_and_finalized(running_job, contributor) -> None:
 
 
 def test_shares_are_weighted_by_trust(running_job, contributor, second_contributor) -> None:
-    Job.objects.filter(pk=running_job.pk).update(judgments_per_unit=2)
+    Job.objects.filter(pk=running_job.pk).update(judgments_per_unit=2, minimum_accuracy=50)
     running_job.refresh_from_db()
     fill(running_job, 1)
-    for person, trust, value in ((contributor, 0.9, "boots"), (second_contributor, 0.6, "sneakers")):
+    for person, missed, value in ((contributor, 1, "boots"), (second_contributor, 4, "sneakers")):
         page = take_page(job=running_job, user=person)
-        page.contributor.trust = trust
-        page.contributor.save(update_fields=["trust"])
+        Contributor.objects.filter(pk=page.contributor_id).update(seen=10, missed=missed)
         submit_page(page=page, user=person, submitted=answers(page, value))
     unit = Unit.objects.get()
     assert {name: round(share, 9) for name, share in unit.shares.items()} == {

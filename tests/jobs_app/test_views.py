@@ -95,7 +95,10 @@ def test_a_frozen_design_says_why(browser, at, job) -> None:
 
 
 def test_settings_are_saved(browser, at, job) -> None:
-    data = {"judgments_per_unit": 3, "units_per_page": 4, "seconds_per_page": 90, "auto_launch": "on"}
+    data = {
+        "judgments_per_unit": 3, "units_per_page": 4, "seconds_per_page": 90, "auto_launch": "on",
+        "minimum_accuracy": 80, "min_seconds_per_page": 0,
+    }  # fmt: skip
     assert browser.post(at("settings", job.pk), data).status_code == 302
     job.refresh_from_db()
     assert (job.judgments_per_unit, job.units_per_page, job.seconds_per_page) == (3, 4, 90)

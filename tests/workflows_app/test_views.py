@@ -208,7 +208,7 @@ def test_a_launched_workflow_cannot_be_edited_or_deleted(running, browser):
 
 def test_the_launch_page_shows_what_will_run(draft, browser):
     page = text_of(browser.get(at("launch", pk=draft.pk)))
-    for words in ("Footwear", draft.job.title, "80.0%", "less than 80% confidence", "no test questions"):
+    for words in ("Footwear", draft.job.title, "80.0%", "less than 80% confidence", "0 test question(s)"):
         assert words in page
 
 

@@ -238,7 +238,12 @@ def _make_units(workflow: Workflow, lines: dict[int, _Finished]) -> dict[int, in
         return {}
     rows = WorkflowRow.objects.filter(pk__in=routed).values_list("pk", "image_url", "cells", "upload__columns")
     items = [
-        NewUnit(key=f"workflow-row:{pk}", data=dict(zip(columns, cells, strict=True)), image_url=url)
+        NewUnit(
+            key=f"workflow-row:{pk}",
+            data=dict(zip(columns, cells, strict=True)),
+            image_url=url,
+            machine={"label": lines[pk].predicted, "confidence": lines[pk].confidence},
+        )
         for pk, url, cells, columns in rows
     ]
     units = add_units(job=workflow.job, items=items)

@@ -1,0 +1,260 @@
+"""Pages: which contributor holds which rows, and for how long.
+
+The invariant of every unit that can be judged: slots + open leases + trusted judgments = judgments wanted. Each
+change of it happens under the unit's row lock, in the transaction that makes or ends the lease. Locks are
+taken in one order everywhere: contributor, page, units by id, job.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from django.db import connection, transaction
+from django.db.models import F, Value
+from django.db.models.functions import Greatest, Least
+from django.utils import timezone
+
+from labeling_platform.accounts.models import User
+from labeling_platform.lib.errors import Refused
+
+from ..models import Contributor, Job, Page, Unit
+from ..quality import Plan, golds_due, make_plan, places_for, shuffled
+from ..states import ContributorState, JobState, PageKind, PageState, UnitState
+
+# Ordered by (position, id) behind the place where the contributor got to: without that, every claim would step
+# over all the rows that the same person has judged and that still want others.
+CLAIM = """
+WITH picked AS (
+    SELECT unit.id FROM jobs_app_unit unit
+    WHERE unit.job_id = %(job)s AND unit.team_id = %(team)s AND unit.state = 'judgable' AND unit.slots > 0
+      AND (unit.position, unit.id) > (%(position)s, %(unit)s)
+      AND NOT EXISTS (
+          SELECT 1 FROM jobs_app_judgment judgment
+          WHERE judgment.unit_id = unit.id AND judgment.contributor_id = %(contributor)s)
+    ORDER BY unit.position, unit.id LIMIT %(count)s FOR NO KEY UPDATE OF unit {skip}
+)
+UPDATE jobs_app_unit unit SET slots = unit.slots - 1 FROM picked WHERE unit.id = picked.id
+RETURNING unit.position, unit.id
+"""
+RECOUNT = """
+WITH held AS (
+    SELECT unit_id, count(*) AS n
+    FROM jobs_app_page page, unnest(page.unit_ids) AS unit_id
+    WHERE page.job_id = %(job)s AND page.team_id = %(team)s AND page.state = 'open' GROUP BY unit_id
+)
+UPDATE jobs_app_unit unit
+SET slots = greatest(unit.wanted - unit.judgments_count - coalesce(found.n, 0), 0)
+FROM (SELECT id, held.n FROM unnest(%(units)s) AS id LEFT JOIN held ON held.unit_id = id) AS found
+WHERE unit.id = found.id AND unit.job_id = %(job)s AND unit.state = 'judgable'
+"""
+START = (-1, 0)
+CLOSED = {
+    JobState.PAUSED: "This job is paused. Come back later; nothing that you submitted is lost.",
+    JobState.CANCELED: "This job was ended by its owners. Thank you for your work.",
+    JobState.UNORDERED: "This job has not been launched yet.",
+}
+BARRED = {
+    ContributorState.REMOVED: "Your accuracy on the test questions of this job is too low to go on. "
+    "Please choose another job.",
+    ContributorState.FLAGGED: "The owners of this job have ended your work on it. What you submitted stays.",
+    ContributorState.REJECTED: "The owners of this job have ended your work on it.",
+}
+MAXED_OUT = "You have answered all test questions of this job, so you have reached its limit. Thank you for your work."
+ENOUGH = "You have given as many judgments as one person may in this job. Thank you for your work."
+
+
+def plan_of(job: Job) -> Plan:
+    """How the job uses its test questions just now."""
+    return make_plan(
+        golds=Unit.objects.filter(job=job, state=UnitState.GOLDEN).count(),
+        units_per_page=job.units_per_page,
+        quiz_length=job.quiz_length,
+        golds_per_page=job.golds_per_page,
+        pages_per_gold=job.pages_per_gold,
+    )
+
+
+@transaction.atomic
+def take_page(*, job: Job, user: User) -> Page | None:
+    """The page this person works on: the one they hold already, or a new one; None when there is nothing for them.
+
+    A new contributor of a job with enough test questions gets a quiz page first; later pages carry test questions
+    among the rows. Refuses a job that is not open for work, and a contributor who may not go on: accuracy too
+    low, stopped by the owners, or no test questions or judgments left for them.
+    """
+    contributor = lock_contributor(job, user)
+    if refusal := BARRED.get(ContributorState(contributor.state)):
+        raise Refused(refusal, code=f"contributor_{contributor.state}")
+    now = timezone.now()
+    held = Page.objects.select_for_update(no_key=True).filter(contributor=contributor, state=PageState.OPEN).first()
+    if held is not None:
+        if held.expires_at > now:
+            return held
+        end_lease(held)
+    job.refresh_from_db()
+    if job.state == JobState.FINISHED:
+        return None
+    if job.state != JobState.RUNNING:
+        raise Refused(CLOSED.get(JobState(job.state), "This job is not open for work now."), code=f"job_{job.state}")
+    plan = plan_of(job)
+    if contributor.state == ContributorState.QUIZ and plan.active:
+        return _quiz_page(job, contributor, plan, now) if _has_work(job) else None
+    return _work_page(job, contributor, plan, now)
+
+
+def lock_contributor(job: Job, user: User) -> Contributor:
+    """The person's place in the job, locked: two tabs of one person wait for each other here."""
+    places = Contributor.objects.select_for_update(no_key=True).filter(job=job, user=user)
+    if (found := places.first()) is not None:
+        return found
+    state = ContributorState.QUIZ if plan_of(job).active else ContributorState.WORKING
+    Contributor.objects.get_or_create(team_id=job.team_id, job=job, user=user, defaults={"state": state})
+    return places.get()
+
+
+def _has_work(job: Job) -> bool:
+    return Unit.objects.filter(job=job, state=UnitState.JUDGABLE, slots__gt=0).exists()
+
+
+def _quiz_page(job: Job, contributor: Contributor, plan: Plan, now: datetime) -> Page:
+    golds = _unseen_golds(job, contributor)[: plan.quiz_length]
+    if not golds:
+        raise Refused(MAXED_OUT, code="maxed_out")
+    return _make_page(job, contributor, golds, now, kind=PageKind.QUIZ, golds=len(golds))
+
+
+def _work_page(job: Job, contributor: Contributor, plan: Plan, now: datetime) -> Page | None:
+    due = golds_due(plan, contributor_id=contributor.pk, page_number=contributor.pages_done)
+    golds = _unseen_golds(job, contributor)[:due] if due else []
+    if len(golds) < due:
+        raise Refused(MAXED_OUT, code="maxed_out")
+    wanted = job.units_per_page - due
+    if job.max_judgments_per_contributor is not None:
+        left = job.max_judgments_per_contributor - contributor.judged
+        if left <= 0:
+            raise Refused(ENOUGH, code="enough")
+        wanted = min(wanted, left)
+    rows = _claim(job, contributor, wanted)
+    if not rows and (wanted or not _has_work(job)):
+        return None
+    places = places_for(
+        len(golds), len(golds) + len(rows), contributor_id=contributor.pk, page_number=contributor.pages_done
+    )
+    units = list(rows)
+    for place, gold in zip(places, golds, strict=True):
+        units.insert(place, gold)
+    return _make_page(job, contributor, units, now, kind=PageKind.WORK, golds=len(golds))
+
+
+def _unseen_golds(job: Job, contributor: Contributor) -> list[int]:
+    """The test questions that the contributor has not answered yet, in an order of their own."""
+    golds = Unit.objects.filter(job=job, state=UnitState.GOLDEN).exclude(judgments__contributor=contributor)
+    return shuffled(contributor.pk, list(golds.values_list("pk", flat=True)))
+
+
+def _make_page(
+    job: Job, contributor: Contributor, unit_ids: list[int], now: datetime, *, kind: str, golds: int
+) -> Page:
+    return Page.objects.create(
+        team_id=job.team_id,
+        job=job,
+        contributor=contributor,
+        kind=kind,
+        unit_ids=unit_ids,
+        golds=golds,
+        created_at=now,
+        expires_at=now + timedelta(seconds=job.seconds_per_page),
+    )
+
+
+def _claim(job: Job, contributor: Contributor, count: int) -> list[int]:
+    """Take a slot of up to `count` rows, behind the place where the contributor got to, then from the start."""
+    if count <= 0:
+        return []
+    after = (contributor.after_position, contributor.after_unit)
+    found = _claim_after(job, contributor, after, count)
+    if found:
+        last = max(found)
+        Contributor.objects.filter(pk=contributor.pk).update(after_position=last[0], after_unit=last[1])
+    if len(found) < count and after != START:
+        found += _claim_after(job, contributor, START, count - len(found))
+    if not found:
+        # Rows that others held locked for a moment may still have a free slot: wait for them once.
+        found = _claim_after(job, contributor, START, count, skip=False)
+    return [unit_id for _, unit_id in sorted(found)]
+
+
+def _claim_after(
+    job: Job, contributor: Contributor, after: tuple[int, int], count: int, *, skip: bool = True
+) -> list[tuple[int, int]]:
+    values = {"job": job.pk, "team": job.team_id, "contributor": contributor.pk, "count": count}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            CLAIM.format(skip="SKIP LOCKED" if skip else ""), values | {"position": after[0], "unit": after[1]}
+        )
+        return [(position, unit_id) for position, unit_id in cursor.fetchall()]
+
+
+def page_units(page: Page) -> list[Unit]:
+    """The units of a page, in the order in which they are shown."""
+    found = Unit.objects.in_bulk(page.unit_ids)
+    return [found[unit_id] for unit_id in page.unit_ids if unit_id in found]
+
+
+def upcoming_pictures(*, job: Job, after: int, count: int = 3) -> list[str]:
+    """Image URLs that this or another contributor is likely to get next, for preloading. No promise."""
+    last = Unit.objects.filter(pk=after).values_list("position", flat=True).first() or 0
+    units = Unit.objects.filter(job=job, state=UnitState.JUDGABLE, slots__gt=0, position__gte=last)
+    units = units.exclude(position=last, pk__lte=after).order_by("position", "pk")
+    return list(units.values_list("image_url", flat=True)[:count])
+
+
+@transaction.atomic
+def release_page(*, page: Page) -> bool:
+    """Give a page's rows back to the others. False when it was submitted or given back before."""
+    page = Page.objects.select_for_update(no_key=True).get(pk=page.pk)
+    return end_lease(page)
+
+
+def end_lease(page: Page) -> bool:
+    """Release a locked page: each of its rows may be given to somebody else. False when its lease had ended."""
+    if not PageState.move(Page.objects.filter(pk=page.pk), PageState.RELEASED):
+        return False
+    give_back(lock_rows(page.unit_ids))
+    return True
+
+
+def lock_rows(unit_ids: list[int]) -> list[Unit]:
+    """Lock units by id, without the test questions: those have no slots, and anybody may see one at any time."""
+    rows = Unit.objects.filter(pk__in=unit_ids, state__in=UnitState.row_states())
+    return list(rows.order_by("pk").select_for_update(no_key=True))
+
+
+def give_back(units: list[Unit]) -> None:
+    """Return one slot of each locked unit. Never more than it still wants: judgments may have come back since."""
+    still_wanted = Greatest(F("wanted") - F("judgments_count"), Value(0))
+    Unit.objects.filter(pk__in=[unit.pk for unit in units]).update(slots=Least(F("slots") + 1, still_wanted))
+
+
+def recount_slots(job: Job, unit_ids: list[int]) -> None:
+    """Reckon the slots of locked units from what is wanted, judged and held, after judgments left or came back.
+
+    Leases change under the lock of their unit only, so what is open now stays open until the caller commits.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(RECOUNT, {"job": job.pk, "team": job.team_id, "units": unit_ids})
+
+
+def release_expired_pages(*, limit: int = 500) -> int:
+    """Give back the rows of pages whose time ran out; for the sweeper. Returns how many pages."""
+    released = 0
+    pages = Page.objects.filter(state=PageState.OPEN, expires_at__lt=timezone.now()).order_by("pk")
+    for page_id in list(pages.values_list("pk", flat=True)[:limit]):
+        with transaction.atomic():
+            page = (
+                Page.objects.select_for_update(no_key=True, skip_locked=True)
+                .filter(pk=page_id, state=PageState.OPEN, expires_at__lt=timezone.now())
+                .first()
+            )
+            released += bool(page is not None and end_lease(page))
+    return released
