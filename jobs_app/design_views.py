@@ -18,7 +18,7 @@ from . import services
 from .design import parse_design, render_design
 from .forms import DesignForm
 from .models import Job, Unit
-from .views import _context, _job
+from .presenting import get_job, page_context
 
 SAMPLE_ROW_NOTE = "No row is there yet; this is how the page looks without a picture."
 
@@ -27,7 +27,7 @@ SAMPLE_ROW_NOTE = "No row is there yet; this is how the page looks without a pic
 @team_view(may=VIEW)
 def job_design(request: TeamRequest, pk: int) -> HttpResponse:
     """The design editor. What was typed is kept in the form when it cannot be saved."""
-    job = _job(pk)
+    job = get_job(pk)
     if request.method == "POST" and not request.membership.may(EDIT):
         return render(request, "403.html", {"exception": "Your role in this team does not allow changes."}, status=403)
     initial = {"title": job.title, "instructions": job.instructions, "cml": job.cml}
@@ -48,7 +48,7 @@ def job_design(request: TeamRequest, pk: int) -> HttpResponse:
         for field in form.fields.values():
             field.disabled = True
     cml = str(form.data.get("cml", "")) if form.is_bound else job.cml
-    context = _context(request, job, "design", form=form, frozen=frozen, **_preview(request, job, cml))
+    context = page_context(request, job, "design", form=form, frozen=frozen, **_preview(request, job, cml))
     return render(request, "jobs/job_design.html", context, status=status)
 
 
@@ -65,4 +65,4 @@ def _preview(request: TeamRequest, job: Job, cml: str) -> dict[str, Any]:
 @team_view(may=EDIT)
 def job_preview(request: TeamRequest, pk: int) -> HttpResponse:
     """The preview alone, while somebody types."""
-    return render(request, "jobs/job_design.html#preview", _preview(request, _job(pk), request.POST.get("cml", "")))
+    return render(request, "jobs/job_design.html#preview", _preview(request, get_job(pk), request.POST.get("cml", "")))
