@@ -44,7 +44,7 @@ WITH held AS (
 )
 UPDATE jobs_app_unit unit
 SET slots = greatest(unit.wanted - unit.judgments_count - coalesce(found.n, 0), 0)
-FROM (SELECT id, held.n FROM unnest(%(units)s) AS id LEFT JOIN held ON held.unit_id = id) AS found
+FROM (SELECT id, held.n FROM unnest(%(units)s::bigint[]) AS id LEFT JOIN held ON held.unit_id = id) AS found
 WHERE unit.id = found.id AND unit.job_id = %(job)s AND unit.state = 'judgable'
 """
 START = (-1, 0)
