@@ -8,9 +8,10 @@ from celery import shared_task
 from django_scopes import scopes_disabled
 
 from labeling_platform.accounts.tasks import TeamTask
+from labeling_platform.lib.tallies import compact
 
 from . import services
-from .models import Contributor
+from .models import Contributor, UnitTally
 
 log = logging.getLogger(__name__)
 SWEEP_SECONDS = 10
@@ -30,6 +31,7 @@ def sweep() -> None:
     with scopes_disabled():
         released = services.release_expired_pages()
         stale = services.find_stale()
+        compact(UnitTally, "job")
     if released:
         log.info("gave back %s expired pages", released)
     for team_id, contributor_id in stale:
