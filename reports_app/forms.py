@@ -47,7 +47,6 @@ class JobReportForm(forms.Form):
     )
     min_confidence = forms.CharField(
         required=False,
-        max_length=12,
         label=_("Lowest confidence"),
         help_text=_("An answer that is less sure is left empty: 0.7, for example."),
         widget=forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"}),

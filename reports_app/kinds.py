@@ -84,7 +84,7 @@ def _confidence(value: Any) -> str:
         number = Decimal(str(value)).quantize(Decimal(10) ** -PLACES)
     except InvalidOperation:
         number = Decimal(0)
-    if not 0 < number <= 1:
+    if not number.is_finite() or not 0 < number <= 1:
         raise Refused("The lowest confidence must be above 0 and at most 1.", code="bad_option")
     return format(number.normalize(), "f")
 

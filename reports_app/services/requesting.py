@@ -55,9 +55,9 @@ def request_job_report(
     if kind not in ReportKind.of_jobs():
         raise Refused("Choose one of the reports of a job.", code="unknown_kind")
     chosen = choose_options(kind, options or {})
+    # NO KEY: contributors at work refer to the job's row.
+    job = Job.objects.select_for_update(no_key=True, of=("self",)).select_related("team").get(pk=job.pk)
     _refuse_empty(job, kind)
-    # Not FOR UPDATE: contributors at work refer to the job's row.
-    Job.objects.select_for_update(no_key=True).get(pk=job.pk)
     same = Report.objects.filter(job=job, kind=kind, options=chosen, state__in=UNDER_WAY).first()
     if same is not None:
         return same
