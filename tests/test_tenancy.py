@@ -85,6 +85,8 @@ TABLE: dict[str, tuple[str, str]] = {
     "reports:list": ("GET", "view"),
     "reports:workflow": ("GET", "view"),
     "reports:request": ("POST", "edit"),
+    "reports:job": ("GET", "view"),
+    "reports:job_request": ("POST", "edit"),
     "reports:download": ("GET", "view"),
 }
 ROLES = ["owner", "member", "viewer", "contributor"]
@@ -188,6 +190,7 @@ def address(name: str, world: World, team: Team) -> str:
             "evaluation_pk": world["evaluation"].pk,
             "row_pk": world["row"].pk,
             "workflow_pk": world["workflow"].pk,
+            "job_pk": world["job"].pk,
             "number": 1,
             "action": "pause",
         }[part]
@@ -214,7 +217,8 @@ def test_the_table_names_every_page_and_what_it_takes() -> None:
 
 def test_pages_of_models_and_workflows_take_the_feature() -> None:
     without = {name for name, view in names().items() if view.team_access[1] == ""}
-    assert {name.split(":")[0] for name in without} <= {"teams", "jobs", "contribute"}
+    of_jobs = {"reports:list", "reports:job", "reports:job_request", "reports:download"}
+    assert {name.split(":")[0] for name in without - of_jobs} <= {"teams", "jobs", "contribute"}
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -285,7 +289,7 @@ def test_without_the_feature_the_page_says_whom_to_ask(worlds: tuple[World, Worl
     ours, _ = worlds
     switch_feature(team=ours["team"], feature=Feature.ML_ASSISTED_LABELING, on=False, actor=None)
     client = client_for(ours["people"]["owner"])
-    for name in ("models:list", "workflows:list", "reports:list"):
+    for name in ("models:list", "workflows:list", "reports:workflow", "reports:download"):
         answer = client.get(address(name, ours, ours["team"]))
         assert answer.status_code == 403
         assert "Contact your Customer Success Manager for access to this feature." in answer.content.decode()
