@@ -190,6 +190,9 @@ def edit_test_question(
     question.answers, question.reasons = _clean(answers), _clean_reasons(reasons)
     question.reviewed_at = timezone.now()
     question.save(update_fields=["answers", "reasons", "reviewed_at"])
+    # In the one order of locks: who submits holds their contributor before they touch their judgments.
+    judges = Judgment.objects.filter(unit=question.unit, missed__isnull=False).values("contributor")
+    list(Contributor.objects.filter(pk__in=judges).order_by("pk").select_for_update(no_key=True).values_list("pk"))
     design, changed = design_of(job), []
     for judgment in Judgment.objects.filter(unit=question.unit, missed__isnull=False):
         missed = is_missed(design, question.answers, judgment.answers)

@@ -26,6 +26,8 @@ LATE = "Your time for this page ran out and it was given back. Here is the next 
 SLOW_DOWN = "That was quicker than anybody can look. Look at each row again, then submit. The next time ends your work."
 STOPPED = "Your work on this job was ended: pages were submitted quicker than anybody can look at them."
 Submitted = Mapping[str, Sequence[str]]
+# Shared lock: who edits a test question scores again what is there, and must not overlook what is being scored now.
+GOLDS = "SELECT id, unit_id, answers FROM jobs_app_testquestion WHERE team_id = %s AND unit_id = ANY(%s) FOR SHARE"
 
 
 class InvalidAnswers(Exception):
@@ -119,8 +121,8 @@ def _score(page: Page, answers: dict[int, Answers]) -> dict[int, bool]:
     if not page.golds:
         return {}
     design = design_of(page.job)
-    golds = TestQuestion.objects.filter(unit__in=page.unit_ids).values_list("unit_id", "answers")
-    return {unit_id: is_missed(design, gold, answers[unit_id]) for unit_id, gold in golds}
+    golds = TestQuestion.objects.raw(GOLDS, [page.team_id, page.unit_ids])
+    return {gold.unit_id: is_missed(design, gold.answers, answers[gold.unit_id]) for gold in golds}
 
 
 def _store(
