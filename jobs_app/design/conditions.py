@@ -14,13 +14,17 @@ TERM = re.compile(
     re.VERBOSE,
 )
 
+OUTSIDE_BRACKETS = r"(?![^\[\]]*\])"
+OR = re.compile(r"\|\|" + OUTSIDE_BRACKETS)
+AND = re.compile(r"\+\+" + OUTSIDE_BRACKETS)
+
 
 def read_only_if(text: str) -> OnlyIf | None:
     """The condition written in an only-if attribute; None when it cannot be read."""
     groups = []
-    for part in text.split("||"):
+    for part in OR.split(text):
         terms = []
-        for written in part.split("++"):
+        for written in AND.split(part):
             match = TERM.fullmatch(written.strip())
             if match is None:
                 return None

@@ -25,9 +25,8 @@ from .standing import judged_row_ids, remove
 LATE = "Your time for this page ran out and it was given back. Here is the next one."
 SLOW_DOWN = "That was quicker than anybody can look. Look at each row again, then submit. The next time ends your work."
 STOPPED = "Your work on this job was ended: pages were submitted quicker than anybody can look at them."
+SHARED = "SELECT id, unit_id, answers FROM jobs_app_testquestion WHERE unit_id = ANY(%s) ORDER BY id FOR SHARE"
 Submitted = Mapping[str, Sequence[str]]
-# Shared lock: who edits a test question scores again what is there, and must not overlook what is being scored now.
-GOLDS = "SELECT id, unit_id, answers FROM jobs_app_testquestion WHERE team_id = %s AND unit_id = ANY(%s) FOR SHARE"
 
 
 class InvalidAnswers(Exception):
@@ -73,7 +72,7 @@ def submit_page(*, page: Page, user: User, submitted: Submitted) -> Submission:
     else. A page past its time that nobody else was given still counts.
     """
     contributor = lock_contributor(page.job, user)
-    page = Page.objects.select_for_update(no_key=True).select_related("job").get(pk=page.pk)
+    page = Page.objects.select_for_update(no_key=True, of=("self",)).select_related("job").get(pk=page.pk)
     if page.contributor_id != contributor.pk:
         raise Refused("This page belongs to another contributor.", code="not_yours")
     if page.state == PageState.SUBMITTED:
@@ -121,8 +120,10 @@ def _score(page: Page, answers: dict[int, Answers]) -> dict[int, bool]:
     if not page.golds:
         return {}
     design = design_of(page.job)
-    golds = TestQuestion.objects.raw(GOLDS, [page.team_id, page.unit_ids])
-    return {gold.unit_id: is_missed(design, gold.answers, answers[gold.unit_id]) for gold in golds}
+    # Shared, so that whoever edits one waits, and scores these answers again.
+    shared = TestQuestion.objects.raw(SHARED, [page.unit_ids])
+    golds = [(gold.unit_id, gold.answers) for gold in shared]
+    return {unit_id: is_missed(design, gold, answers[unit_id]) for unit_id, gold in golds}
 
 
 def _store(

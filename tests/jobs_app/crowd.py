@@ -44,7 +44,7 @@ def answers_of(page: Page, value: str | Callable[[int], str], *, miss: int = 0) 
     for unit_id in page.unit_ids:
         if unit_id in golds:
             accepted = golds[unit_id]["image_category"]
-            wrong = next(value for value in (WRONG, RIGHT) if value not in accepted)
+            wrong = next(other for other in (WRONG, RIGHT, "negative_examples") if other not in accepted)
             given[unit_id] = wrong if missed < miss else accepted[0]
             missed += 1
         else:
