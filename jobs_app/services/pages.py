@@ -10,8 +10,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.db import connection, transaction
-from django.db.models import F, Value
-from django.db.models.functions import Greatest, Least
 from django.utils import timezone
 
 from labeling_platform.accounts.models import User
@@ -220,7 +218,8 @@ def end_lease(page: Page) -> bool:
     """Release a locked page: each of its rows may be given to somebody else. False when its lease had ended."""
     if not PageState.move(Page.objects.filter(pk=page.pk), PageState.RELEASED):
         return False
-    give_back(lock_rows(page.unit_ids))
+    rows = lock_rows(page.unit_ids)
+    recount_slots(page.job_id, page.team_id, [unit.pk for unit in rows])
     return True
 
 
@@ -230,19 +229,14 @@ def lock_rows(unit_ids: list[int]) -> list[Unit]:
     return list(rows.order_by("pk").select_for_update(no_key=True))
 
 
-def give_back(units: list[Unit]) -> None:
-    """Return one slot of each locked unit. Never more than it still wants: judgments may have come back since."""
-    still_wanted = Greatest(F("wanted") - F("judgments_count"), Value(0))
-    Unit.objects.filter(pk__in=[unit.pk for unit in units]).update(slots=Least(F("slots") + 1, still_wanted))
+def recount_slots(job_id: int, team_id: int, unit_ids: list[int]) -> None:
+    """Reckon the slots of locked units from what is wanted, judged and held, after any of these changed.
 
-
-def recount_slots(job: Job, unit_ids: list[int]) -> None:
-    """Reckon the slots of locked units from what is wanted, judged and held, after judgments left or came back.
-
-    Leases change under the lock of their unit only, so what is open now stays open until the caller commits.
+    Adding one slot for a lease that ends would be wrong: judgments may have come back while it was open. Leases
+    change under the lock of their unit only, so what is open now stays open until the caller commits.
     """
     with connection.cursor() as cursor:
-        cursor.execute(RECOUNT, {"job": job.pk, "team": job.team_id, "units": unit_ids})
+        cursor.execute(RECOUNT, {"job": job_id, "team": team_id, "units": unit_ids})
 
 
 def release_expired_pages(*, limit: int = 500) -> int:

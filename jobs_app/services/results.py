@@ -65,7 +65,7 @@ def finish_units(job: Job, units: Sequence[Unit]) -> list[Unit]:
     )
     if more:
         Unit.objects.filter(pk__in=more).update(wanted=F("judgments_count") + 1)
-        recount_slots(job, more)
+        recount_slots(job.pk, job.team_id, more)
     if done:
         finish_job_when_done(job)
     return done
