@@ -11,10 +11,11 @@ from labeling_platform.accounts.tasks import TeamTask
 from labeling_platform.lib.tallies import compact
 
 from . import services
-from .models import Contributor, UnitTally
+from .models import Contributor, Job, UnitTally
 
 log = logging.getLogger(__name__)
 SWEEP_SECONDS = 10
+AT_ONCE = 200
 
 
 @shared_task(base=TeamTask, name="jobs.settle")
@@ -23,6 +24,13 @@ def settle(*, team_id: int, contributor_id: int) -> None:
     contributor = Contributor.objects.select_related("job").filter(pk=contributor_id, stale=True).first()
     if contributor is not None:
         services.settle_contributor(contributor=contributor)
+
+
+def settle_stale(job: Job) -> None:
+    """Send hints for those contributors of a job who are to be settled; if there are many, the sweep finds the rest."""
+    stale = Contributor.objects.filter(job=job, stale=True).order_by("pk").values_list("pk", flat=True)
+    for contributor_id in stale[:AT_ONCE]:
+        settle.delay_on_commit(team_id=job.team_id, contributor_id=contributor_id)
 
 
 @shared_task(name="jobs.sweep")

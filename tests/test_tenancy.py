@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django_scopes import scopes_disabled
 
-from jobs_app.models import Contributor, Job, Page, Unit
+from jobs_app.models import Contributor, Job, Page, TestQuestion, Unit
 from jobs_app.templates_cml import routing_template
 from labeling_platform.accounts.models import Feature, Team, User
 from labeling_platform.accounts.permissions import Role, may
@@ -58,6 +58,15 @@ TABLE: dict[str, tuple[str, str]] = {
     "jobs:preview": ("POST", "edit"),
     "jobs:data": ("GET", "view"),
     "jobs:settings": ("GET", "view"),
+    "jobs:quality": ("GET", "view"),
+    "jobs:gold_make": ("GET POST", "edit"),
+    "jobs:gold_row": ("GET POST", "edit"),
+    "jobs:distribution": ("GET", "view"),
+    "jobs:gold_example": ("GET", "view"),
+    "jobs:gold": ("GET", "view"),
+    "jobs:gold_action": ("POST", "edit"),
+    "jobs:launch": ("GET", "view"),
+    "jobs:copy": ("GET POST", "edit"),
     "jobs:action": ("POST", "edit"),
     "contribute:list": ("GET", "label"),
     "contribute:job": ("GET", "label"),
@@ -137,6 +146,8 @@ def make_world(slug: str) -> World:
     unit = Unit.objects.create(
         team=team, job=job, key="k1", image_url="http://127.0.0.1:9/3.jpg", state="judgable", slots=1
     )
+    golden = Unit.objects.create(team=team, job=job, key="g1", image_url="http://127.0.0.1:9/5.jpg", state="golden")
+    gold = TestQuestion.objects.create(team=team, job=job, unit=golden, answers={"image_category": ["boots"]})
     place = Contributor.objects.create(team=team, job=job, user=people["contributor"])
     page = Page.objects.create(
         team=team,
@@ -163,6 +174,7 @@ def make_world(slug: str) -> World:
     return {
         "team": team, "people": people, "model": model, "upload": upload, "evaluation": evaluation, "job": job,
         "page": page, "workflow": workflow, "sent": sent, "row": row, "report": report, "version": version,
+        "gold": gold,
     }  # fmt: skip
 
 
@@ -193,6 +205,8 @@ def address(name: str, world: World, team: Team) -> str:
             "job_pk": world["job"].pk,
             "number": 1,
             "action": "pause",
+            "gold_pk": world["gold"].pk,
+            "what": "review",
         }[part]
     return reverse(name, kwargs=wanted)
 
@@ -276,7 +290,7 @@ def test_a_role_may_what_the_table_says(
             assert status == 403
 
 
-@pytest.mark.parametrize("name", ["jobs:design", "jobs:settings"])
+@pytest.mark.parametrize("name", ["jobs:design", "jobs:settings", "jobs:launch", "jobs:gold"])
 def test_a_viewer_cannot_save(name: str, worlds: tuple[World, World], client_for) -> None:
     ours, _ = worlds
     url = address(name, ours, ours["team"])
