@@ -2,18 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+from django.db import connection
 from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from labeling_platform.accounts.models import User
 
-from .models import Job, Judgment, Page, Unit
+from .models import Contributor, Job, Judgment, Page, Unit
 from .states import JobState, PageState, UnitState
 
+MOST_COUNTED = 1000
+MOST_OPEN_JOBS = 200
+MOST_ENDED_JOBS = 30
+WAITING = """
+SELECT job.id, least(ahead.n + behind.n, %(most)s)
+FROM jobs_app_job job
+LEFT JOIN jobs_app_contributor place ON place.job_id = job.id AND place.user_id = %(user)s
+CROSS JOIN LATERAL (
+    SELECT count(*) AS n FROM (
+        SELECT FROM jobs_app_unit unit
+        WHERE unit.job_id = job.id AND unit.state = 'judgable' AND unit.slots > 0
+          AND (unit.position, unit.id) > (coalesce(place.after_position, -1), coalesce(place.after_unit, 0))
+        ORDER BY unit.position, unit.id LIMIT %(most)s) AS found) AS ahead
+CROSS JOIN LATERAL (
+    SELECT count(*) AS n FROM (
+        SELECT unit.id FROM jobs_app_unit unit
+        WHERE unit.job_id = job.id AND unit.state = 'judgable' AND unit.slots > 0
+          AND (unit.position, unit.id) <= (place.after_position, place.after_unit)
+        ORDER BY unit.position, unit.id LIMIT %(most)s) AS found
+    WHERE NOT EXISTS (
+        SELECT FROM jobs_app_judgment judgment
+        WHERE judgment.unit_id = found.id AND judgment.contributor_id = place.id)) AS behind
+WHERE job.id = ANY(%(jobs)s::bigint[])
+"""
 ROWS = sorted(UnitState.row_states())
 
 
@@ -69,18 +95,49 @@ def job_list() -> QuerySet[Job]:
     )
 
 
-def jobs_to_work_on(user: User) -> QuerySet[Job]:
-    """Jobs that are open or were worked on by this person, with their open rows and own judgments counted."""
-    own = (
-        Judgment.objects.filter(job=OuterRef("pk"), contributor__user=user)
-        .order_by()
-        .values("job")
-        .annotate(n=Count("pk"))
-        .values("n")
-    )
-    open_rows = _units_where(Q(state=UnitState.JUDGABLE, slots__gt=0))
-    return (
-        Job.objects.filter(state__in=[JobState.RUNNING, JobState.PAUSED, JobState.FINISHED])
-        .annotate(rows_open=open_rows, own=Coalesce(Subquery(own, output_field=IntegerField()), 0))
-        .order_by("-id")
-    )
+@dataclass(frozen=True)
+class JobForMe:
+    """A job as one person sees it: `waiting` rows for them (at most MOST_COUNTED), whether they hold a page.
+
+    `golds` are the job's enabled test questions, `place` is the person's standing, None before they begin.
+    """
+
+    job: Job
+    place: Contributor | None
+    waiting: int
+    held: bool
+    golds: int
+
+
+def jobs_to_work_on(user: User) -> list[JobForMe]:
+    """Jobs that are open, newest first, and the last ones that this person worked on.
+
+    The same few queries however many jobs and rows there are: no job's rows are counted beyond MOST_COUNTED.
+    """
+    places = {place.job_id: place for place in Contributor.objects.filter(user=user).order_by("-pk")[:MOST_COUNTED]}
+    jobs = list(Job.objects.filter(state__in=[JobState.RUNNING, JobState.PAUSED])[:MOST_OPEN_JOBS])
+    jobs += Job.objects.filter(state__in=[JobState.FINISHED, JobState.CANCELED], pk__in=places)[:MOST_ENDED_JOBS]
+    running = [job.pk for job in jobs if job.state == JobState.RUNNING]
+    waiting = rows_waiting_for(user=user, job_ids=running)
+    golden = Unit.objects.filter(job__in=running, state=UnitState.GOLDEN).order_by()
+    golds = dict(golden.values_list("job").annotate(n=Count("pk")))
+    open_pages = Page.objects.filter(contributor__user=user, state=PageState.OPEN, expires_at__gt=timezone.now())
+    held = set(open_pages.values_list("job", flat=True))
+    return [
+        JobForMe(job, places.get(job.pk), waiting.get(job.pk, 0), job.pk in held, golds.get(job.pk, 0)) for job in jobs
+    ]
+
+
+def rows_waiting_for(*, user: User, job_ids: Sequence[int]) -> dict[int, int]:
+    """Rows of each job that this person could get now, at most MOST_COUNTED.
+
+    Those behind the place they got to, and among the first MOST_COUNTED before it those they have not judged.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(WAITING, {"jobs": list(job_ids), "user": user.pk, "most": MOST_COUNTED})
+        return dict(cursor.fetchall())
+
+
+def judged_since(contributor: Contributor, moment: datetime) -> int:
+    """How many judgments the contributor gave since then, test questions with them, at most MOST_COUNTED."""
+    return Judgment.objects.filter(contributor=contributor, created_at__gte=moment)[:MOST_COUNTED].count()

@@ -22,7 +22,7 @@ from .pages import end_lease, lock_contributor, lock_rows
 from .results import design_of, finish_units, reckon_again
 from .standing import judged_row_ids, remove
 
-LATE = "Your time for this page ran out and it was given back. Here is the next one."
+LATE = "Your time for this page ran out and it was given back. Your answers on it were not kept. Here is the next one."
 SLOW_DOWN = "That was quicker than anybody can look. Look at each row again, then submit. The next time ends your work."
 STOPPED = "Your work on this job was ended: pages were submitted quicker than anybody can look at them."
 Submitted = Mapping[str, Sequence[str]]
@@ -71,7 +71,8 @@ def submit_page(*, page: Page, user: User, submitted: Submitted) -> Submission:
     else. A page past its time that nobody else was given still counts.
     """
     contributor = lock_contributor(page.job, user)
-    page = Page.objects.select_for_update(no_key=True).select_related("job").get(pk=page.pk)
+    # Of the page only: with its job locked too, all contributors of the job would wait for each other here.
+    page = Page.objects.select_for_update(no_key=True, of=("self",)).select_related("job").get(pk=page.pk)
     if page.contributor_id != contributor.pk:
         raise Refused("This page belongs to another contributor.", code="not_yours")
     if page.state == PageState.SUBMITTED:
