@@ -82,7 +82,7 @@
       else if (!field.matches("button, fieldset, [type=hidden]")) field.value = step.state.values[place];
     });
     if (step.state.sheet) sheet()?.restore(step.state.sheet);
-    labeling.applyConditions?.(form());
+    document.dispatchEvent(new Event("only-if"));
     last = state();
     sheet()?.refresh();
     showProgress();
@@ -278,7 +278,6 @@
     preload();
     if (!form()) return;
     deadline = Date.now() + 1000 * Number(unit().dataset.secondsLeft);
-    labeling.applyConditions?.(form());
     sheet()?.start();
     last = state();
     showProgress();

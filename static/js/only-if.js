@@ -1,56 +1,51 @@
-// Conditions of a design, live: an element with data-only-if is shown while its condition holds; hidden inputs are
-// switched off, so that they are not submitted and do not count as answers. The server applies the same rules again
-// (jobs_app/design/conditions.py). data-only-if is JSON: alternatives, each a list of terms
-// [input name, wanted value or null (any answer), negated, unchecked (no answer)] that must all hold.
+// Questions that are shown only if others are answered. The server writes data-only-if (jobs_app/design/render.py):
+// a list of alternatives, each a list of terms [name, value or null, negated, unchecked] that must all hold.
+// What is hidden is disabled, is not sent, and counts as unanswered; the server decides again on submit.
+// Works on the whole document, after every answer, on load and after htmx has put something in its place.
 (() => {
-  const labeling = (window.labeling ??= {});
+  const WAITING = "[data-only-if]";
+  const HIDDEN = `${WAITING}[hidden]`;
+  const CONTROLS = "input, select, textarea";
 
-  const given = (scope, name) => [...scope.querySelectorAll(`[name="${CSS.escape(name)}"]`)].flatMap((input) => {
-    if (input.disabled) return [];
-    if (input.matches("[type=radio], [type=checkbox]")) return input.checked ? [input.value] : [];
-    // A text field for several answers has one on each line, a large one parts them by empty lines.
-    const parts = [input.value, ...input.value.split("\n"), ...input.value.split(/\n\s*\n/)];
-    return [...new Set(parts.map((part) => part.trim()).filter(Boolean))];
+  const byName = () => {
+    const found = new Map();
+    for (const control of document.querySelectorAll(CONTROLS)) {
+      if (control.name) found.set(control.name, [...(found.get(control.name) || []), control]);
+    }
+    return found;
+  };
+  const given = (controls) => controls.flatMap((control) => {
+    if (control.closest(HIDDEN)) return [];
+    if (control.type === "radio" || control.type === "checkbox") return control.checked ? [control.value] : [];
+    return control.value.split("\n").map((line) => line.trim()).filter(Boolean);
   });
-  const termHolds = (scope, [name, wanted, negated, unchecked]) => {
-    const answers = given(scope, name);
-    const result = unchecked ? !answers.length : wanted === null ? answers.length > 0 : answers.includes(wanted);
-    return result !== negated;
-  };
-  const show = (element, visible) => {
-    if (element.hidden === !visible) return false;
-    element.hidden = !visible;
-    for (const input of element.querySelectorAll("input, select, textarea")) {
-      input.disabled = Boolean(input.closest("[data-only-if][hidden]"));
-    }
-    return true;
+  const holds = ([name, value, negated, unchecked], controls) => {
+    const answers = given(controls.get(name) || []);
+    const met = unchecked ? answers.length === 0 : value === null ? answers.length > 0 : answers.includes(value);
+    return met !== negated;
   };
 
-  /** Show and hide what stands under a condition in `scope`, until nothing changes: questions may hang on hidden ones. */
-  labeling.applyConditions = (scope) => {
-    const elements = [...scope.querySelectorAll("[data-only-if]")];
-    let changed = elements.length > 0;
-    for (let turn = 0; changed && turn <= elements.length; turn += 1) {
+  const update = () => {
+    const waiting = [...document.querySelectorAll(WAITING)];
+    if (!waiting.length) return;
+    const controls = byName();
+    const conditions = waiting.map((element) => JSON.parse(element.dataset.onlyIf));
+    // One round is enough where a question waits for earlier ones; the server refuses circles.
+    for (let changed = true, rounds = 0; changed && rounds <= waiting.length; rounds += 1) {
       changed = false;
-      for (const element of elements) {
-        const alternatives = JSON.parse(element.dataset.onlyIf);
-        const holds = alternatives.some((terms) => terms.every((term) => termHolds(scope, term)));
-        changed = show(element, holds) || changed;
-      }
+      waiting.forEach((element, place) => {
+        const shown = conditions[place].some((terms) => terms.every((term) => holds(term, controls)));
+        if (element.hidden !== shown) return;
+        element.hidden = !shown;
+        changed = true;
+      });
+    }
+    for (const element of waiting) {
+      for (const control of element.querySelectorAll(CONTROLS)) control.disabled = Boolean(control.closest(HIDDEN));
     }
   };
 
-  const scopeOf = (element) => element.closest?.("[data-unit]") || element.closest?.("form");
-  const all = () => {
-    const scopes = [...document.querySelectorAll("[data-only-if]")].map(scopeOf);
-    new Set(scopes.filter(Boolean)).forEach(labeling.applyConditions);
-  };
-  for (const type of ["input", "change"]) {
-    document.addEventListener(type, (event) => {
-      const scope = scopeOf(event.target);
-      if (scope) labeling.applyConditions(scope);
-    });
-  }
-  document.addEventListener("htmx:afterSwap", all);
-  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", all); else all();
+  for (const type of ["input", "change", "htmx:afterSettle", "only-if"]) document.addEventListener(type, update);
+  document.addEventListener("reset", () => setTimeout(update)); // after the browser has emptied the fields
+  if (document.readyState === "loading") document.addEventListener("DOMContentLoaded", update); else update();
 })();
