@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django_scopes import scopes_disabled
 
-from jobs_app.models import Contributor, Job, Page, TestQuestion, Unit
+from jobs_app.models import Contributor, Job, Judgment, Page, TestQuestion, Unit
 from jobs_app.templates_cml import routing_template
 from labeling_platform.accounts.models import Feature, Team, User
 from labeling_platform.accounts.permissions import Role, may
@@ -72,6 +72,8 @@ TABLE: dict[str, tuple[str, str]] = {
     "contribute:job": ("GET", "label"),
     "contribute:work": ("GET POST", "label"),
     "contribute:give_back": ("POST", "label"),
+    "contribute:acknowledge": ("POST", "label"),
+    "contribute:contest": ("POST", "label"),
     "workflows:list": ("GET", "view"),
     "workflows:new": ("GET POST", "edit"),
     "workflows:preview": ("GET", "edit"),
@@ -156,6 +158,11 @@ def make_world(slug: str) -> World:
         unit_ids=[unit.pk],
         expires_at=timezone.now() + timezone.timedelta(hours=1),
     )
+    gold = Unit.objects.create(team=team, job=job, key="g1", state="golden")
+    TestQuestion.objects.create(team=team, job=job, unit=gold, answers={"image_category": ["boots"]})
+    miss = Judgment.objects.create(
+        team=team, job=job, unit=gold, contributor=place, page=page, answers={}, missed=True, started_at=timezone.now()
+    )
     workflow = Workflow.objects.create(
         team=team,
         name="W",
@@ -174,7 +181,7 @@ def make_world(slug: str) -> World:
     return {
         "team": team, "people": people, "model": model, "upload": upload, "evaluation": evaluation, "job": job,
         "page": page, "workflow": workflow, "sent": sent, "row": row, "report": report, "version": version,
-        "gold": gold,
+        "gold": gold, "judgment": miss,
     }  # fmt: skip
 
 
@@ -201,6 +208,7 @@ def address(name: str, world: World, team: Team) -> str:
             "upload_pk": world["upload" if space == "models" else "sent"].pk,
             "evaluation_pk": world["evaluation"].pk,
             "row_pk": world["row"].pk,
+            "judgment_pk": world["judgment"].pk,
             "workflow_pk": world["workflow"].pk,
             "job_pk": world["job"].pk,
             "number": 1,

@@ -31,7 +31,15 @@ from .jobs import (
     save_design,
     save_settings,
 )
-from .pages import page_units, plan_of, release_expired_pages, release_page, take_page, upcoming_pictures
+from .pages import (
+    page_units,
+    plan_of,
+    release_expired_pages,
+    release_page,
+    take_page,
+    upcoming_pictures,
+    why_closed,
+)
 from .results import design_of
 from .standing import find_stale, flag_contributor, readmit_contributor, reject_contributor, settle_contributor
 from .submitting import InvalidAnswers, Submission, prefix_of, submit_page
@@ -84,4 +92,5 @@ __all__ = [
     "switch_test_question",
     "take_page",
     "upcoming_pictures",
+    "why_closed",
 ]

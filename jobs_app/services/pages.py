@@ -34,6 +34,12 @@ WITH picked AS (
 UPDATE jobs_app_unit unit SET slots = unit.slots - 1 FROM picked WHERE unit.id = picked.id
 RETURNING unit.position, unit.id
 """
+UPCOMING = """
+SELECT unit.image_url FROM jobs_app_unit unit
+WHERE unit.job_id = %(job)s AND unit.team_id = %(team)s AND unit.state = 'judgable' AND unit.slots > 0
+  AND (unit.position, unit.id) > (%(position)s, %(unit)s)
+ORDER BY unit.position, unit.id LIMIT %(count)s
+"""
 RECOUNT = """
 WITH held AS (
     SELECT unit_id, count(*) AS n
@@ -57,6 +63,7 @@ BARRED = {
     ContributorState.FLAGGED: "The owners of this job have ended your work on it. What you submitted stays.",
     ContributorState.REJECTED: "The owners of this job have ended your work on it.",
 }
+NOT_OPEN = "This job is not open for work now."
 MAXED_OUT = "You have answered all test questions of this job, so you have reached its limit. Thank you for your work."
 ENOUGH = "You have given as many judgments as one person may in this job. Thank you for your work."
 
@@ -93,11 +100,29 @@ def take_page(*, job: Job, user: User) -> Page | None:
     if job.state == JobState.FINISHED:
         return None
     if job.state != JobState.RUNNING:
-        raise Refused(CLOSED.get(JobState(job.state), "This job is not open for work now."), code=f"job_{job.state}")
+        raise Refused(CLOSED.get(JobState(job.state), NOT_OPEN), code=f"job_{job.state}")
     plan = plan_of(job)
     if contributor.state == ContributorState.QUIZ and plan.active:
         return _quiz_page(job, contributor, plan, now) if _has_work(job) else None
     return _work_page(job, contributor, plan, now)
+
+
+def why_closed(*, job: Job, contributor: Contributor | None, plan: Plan) -> Refused | None:
+    """What `take_page` would refuse this person, as far as that is known without looking for rows; None: nothing.
+
+    A page that is held already can be gone on with whatever the job's state and limits are.
+    """
+    if contributor is not None and (barred := BARRED.get(ContributorState(contributor.state))):
+        return Refused(barred, code=f"contributor_{contributor.state}")
+    if job.state not in {JobState.RUNNING, JobState.FINISHED}:
+        return Refused(CLOSED.get(JobState(job.state), NOT_OPEN), code=f"job_{job.state}")
+    if contributor is None or contributor.state != ContributorState.WORKING:
+        return None
+    due = golds_due(plan, contributor_id=contributor.pk, page_number=contributor.pages_done)
+    if due > max(0, plan.golds - contributor.seen):
+        return Refused(MAXED_OUT, code="maxed_out")
+    most = job.max_judgments_per_contributor
+    return Refused(ENOUGH, code="enough") if most is not None and contributor.judged >= most else None
 
 
 def lock_contributor(job: Job, user: User) -> Contributor:
@@ -173,7 +198,8 @@ def _claim(job: Job, contributor: Contributor, count: int) -> list[int]:
     found = _claim_after(job, contributor, after, count)
     if found:
         last = max(found)
-        Contributor.objects.filter(pk=contributor.pk).update(after_position=last[0], after_unit=last[1])
+        contributor.after_position, contributor.after_unit = last
+        contributor.save(update_fields=["after_position", "after_unit"])
     if len(found) < count and after != START:
         found += _claim_after(job, contributor, START, count - len(found))
     if not found:
@@ -199,12 +225,18 @@ def page_units(page: Page) -> list[Unit]:
     return [found[unit_id] for unit_id in page.unit_ids if unit_id in found]
 
 
-def upcoming_pictures(*, job: Job, after: int, count: int = 3) -> list[str]:
-    """Image URLs that this or another contributor is likely to get next, for preloading. No promise."""
-    last = Unit.objects.filter(pk=after).values_list("position", flat=True).first() or 0
-    units = Unit.objects.filter(job=job, state=UnitState.JUDGABLE, slots__gt=0, position__gte=last)
-    units = units.exclude(position=last, pk__lte=after).order_by("position", "pk")
-    return list(units.values_list("image_url", flat=True)[:count])
+def upcoming_pictures(*, contributor: Contributor, count: int) -> list[str]:
+    """Image URLs of the rows that the contributor is likely to get next, for preloading. No promise."""
+    values = {
+        "job": contributor.job_id,
+        "team": contributor.team_id,
+        "position": contributor.after_position,
+        "unit": contributor.after_unit,
+        "count": count,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(UPCOMING, values)
+        return [image_url for (image_url,) in cursor.fetchall() if image_url]
 
 
 @transaction.atomic

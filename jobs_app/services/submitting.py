@@ -22,7 +22,7 @@ from .pages import end_lease, lock_contributor, lock_rows
 from .results import design_of, finish_units, reckon_again
 from .standing import judged_row_ids, remove
 
-LATE = "Your time for this page ran out and it was given back. Here is the next one."
+LATE = "Your time for this page ran out and it was given back. Your answers on it were not kept. Here is the next one."
 SLOW_DOWN = "That was quicker than anybody can look. Look at each row again, then submit. The next time ends your work."
 STOPPED = "Your work on this job was ended: pages were submitted quicker than anybody can look at them."
 SHARED = "SELECT id, unit_id, answers FROM jobs_app_testquestion WHERE unit_id = ANY(%s) ORDER BY id FOR SHARE"

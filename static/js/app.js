@@ -114,6 +114,7 @@
   });
   const failed = (event) => {
     if (polls(event.detail.elt) && !event.detail.xhr?.status) return; // the next poll tries again
+    if ("ownErrors" in (event.detail.elt?.dataset || {})) return; // it says itself what went wrong
     const status = event.detail.xhr?.status;
     if (status === 403) toast("You may not do this, or your session has ended. Load the page again.", "error");
     else if (status === 404) toast("This is no longer here. Load the page again.", "error");

@@ -107,7 +107,7 @@ def test_jobs_that_are_not_launched_are_not_found(browser, at, job) -> None:
 def test_the_list_has_cards(browser, at, running_job) -> None:
     fill(running_job, 1)
     page = browser.get(at("list")).content.decode()
-    assert "1 row waiting" in page
+    assert "<strong>1</strong> row waiting" in page
     assert ">Start<" in page
 
 
