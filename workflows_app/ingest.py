@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from django.db import connection
 
@@ -48,8 +47,8 @@ def read_rows(*, upload: WorkflowUpload, seconds: float = BUDGET_SECONDS) -> boo
     return read_upload(upload, check=_check, add=_add_rows, seconds=seconds)
 
 
-def _check(reading: Reading[WorkflowUpload]) -> dict[str, Any]:
-    """Read the whole file once. Raises CsvRefused when no row of it may be used."""
+def _check(reading: Reading[WorkflowUpload]) -> None:
+    """Read the whole file once and save what was found. Raises CsvRefused when no row of it may be used."""
     with opened(reading.upload, required=[URL_COLUMN]) as reader:
         found, place = Findings(columns=list(reader.columns)), reader.columns.index(URL_COLUMN)
         for record in reader:
@@ -59,7 +58,7 @@ def _check(reading: Reading[WorkflowUpload]) -> dict[str, Any]:
             elif (row := _new_row(record, place)).code:
                 found.add(CsvProblem(row.line, URL_COLUMN, row.code, f"Line {row.line}: {row.message}"))
             reading.checked(found.rows)
-    return found.as_fields()
+    reading.save(**found.as_fields())
 
 
 def _new_row(record: CsvRow, place: int) -> NewRow:

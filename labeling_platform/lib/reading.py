@@ -57,11 +57,11 @@ class Findings:
     bad: int = 0
     problems: list[dict[str, Any]] = field(default_factory=list)
 
-    def add(self, problem: CsvProblem) -> None:
+    def add(self, *problems: CsvProblem) -> None:
         """Count a line that is left out, and keep why."""
         self.bad += 1
-        if len(self.problems) < MAX_PROBLEMS_KEPT:
-            self.problems.append(problem.as_json())
+        room = MAX_PROBLEMS_KEPT - len(self.problems)
+        self.problems += [problem.as_json() for problem in problems[:room]]
 
     def as_fields(self) -> dict[str, Any]:
         """The fields of the upload that say so."""
@@ -106,22 +106,22 @@ class Reading(Generic[Upload]):
 def read_upload(
     upload: Upload,
     *,
-    check: Callable[[Reading[Upload]], dict[str, Any]],
+    check: Callable[[Reading[Upload]], None],
     add: Callable[[Reading[Upload]], bool],
     seconds: float = BUDGET_SECONDS,
 ) -> bool:
     """Read the upload's file; return whether there is more to do after `seconds`.
 
-    `check` reads the whole file once and returns what to save of it; a CsvRefused or Refused that it raises refuses
-    the file, which is kept. `add` adds the rows (see add_in_batches) and returns whether it came to the end. Does
-    nothing for an upload that is held, read already, or being read by somebody else.
+    `check` reads the whole file once and saves what it found; a CsvRefused or Refused that it raises refuses the
+    file, which is kept. `add` adds the rows (see add_in_batches) and returns whether it came to the end. Does nothing
+    for an upload that is held, read already, or being read by somebody else.
     """
     reading = _take(upload, seconds)
     if reading is None:
         return False
     try:
         if not upload.last_line:
-            reading.save(**check(reading))
+            check(reading)
         finished = add(reading)
     except CsvRefused as refused:
         reading.refuse(refused.problem.message)
