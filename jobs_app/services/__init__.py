@@ -1,5 +1,15 @@
 """What can be done with jobs, their rows, test questions, pages and contributors."""
 
+from .data import (
+    columns_differ,
+    confirm_upload,
+    discard_upload,
+    find_unread,
+    receive_rows,
+    required_columns,
+    source_columns,
+    upload_problem,
+)
 from .golds import (
     NewGold,
     acknowledge_misses,
@@ -43,7 +53,7 @@ from .pages import (
 from .results import design_of
 from .standing import find_stale, flag_contributor, readmit_contributor, reject_contributor, settle_contributor
 from .submitting import InvalidAnswers, Submission, prefix_of, submit_page
-from .units import NewUnit, add_units, cancel_unit
+from .units import NewUnit, add_units, cancel_unit, copy_units
 
 __all__ = [
     "InvalidAnswers",
@@ -57,14 +67,19 @@ __all__ = [
     "cancel_unit",
     "check_gold_answers",
     "check_routing",
+    "columns_differ",
+    "confirm_upload",
     "contest",
     "copy_job",
+    "copy_units",
     "create_job",
     "create_routing_job",
     "design_of",
     "design_problems",
+    "discard_upload",
     "edit_test_question",
     "find_stale",
+    "find_unread",
     "flag_contributor",
     "freeze_design",
     "launch_error",
@@ -80,17 +95,21 @@ __all__ = [
     "plan_of",
     "prefix_of",
     "readmit_contributor",
+    "receive_rows",
     "reject_contributor",
     "release_expired_pages",
     "release_page",
+    "required_columns",
     "resume_job",
     "review_test_question",
     "save_design",
     "save_settings",
     "settle_contributor",
+    "source_columns",
     "submit_page",
     "switch_test_question",
     "take_page",
     "upcoming_pictures",
+    "upload_problem",
     "why_closed",
 ]
