@@ -1,6 +1,6 @@
 from django.urls import path, re_path
 
-from . import data_views, design_views, monitor_views, views
+from . import data_views, design_views, launch_views, monitor_views, quality_views, views
 
 app_name = "jobs"
 urlpatterns = [
@@ -10,6 +10,19 @@ urlpatterns = [
     path("<int:pk>/design/", design_views.job_design, name="design"),
     path("<int:pk>/preview/", design_views.job_preview, name="preview"),
     path("<int:pk>/data/", data_views.job_data, name="data"),
+    path("<int:pk>/quality/", quality_views.quality, name="quality"),
+    path("<int:pk>/quality/make/", quality_views.gold_make, name="gold_make"),
+    path("<int:pk>/quality/rows/", quality_views.gold_row, name="gold_row"),
+    path("<int:pk>/quality/distribution/", quality_views.distribution, name="distribution"),
+    path("<int:pk>/quality/example.csv", quality_views.gold_example, name="gold_example"),
+    path("<int:pk>/quality/<int:gold_pk>/", quality_views.gold_detail, name="gold"),
+    re_path(
+        r"^(?P<pk>[0-9]+)/quality/(?P<gold_pk>[0-9]+)/(?P<what>on|off|review)/$",
+        quality_views.gold_action,
+        name="gold_action",
+    ),
+    path("<int:pk>/launch/", launch_views.job_launch, name="launch"),
     path("<int:pk>/settings/", views.job_settings, name="settings"),
-    re_path(r"^(?P<pk>[0-9]+)/(?P<action>launch|pause|resume|cancel)/$", views.job_action, name="action"),
+    path("<int:pk>/copy/", views.job_copy, name="copy"),
+    re_path(r"^(?P<pk>[0-9]+)/(?P<action>pause|resume|cancel)/$", views.job_action, name="action"),
 ]

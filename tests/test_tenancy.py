@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django_scopes import scopes_disabled
 
-from jobs_app.models import Contributor, Job, Page, Unit
+from jobs_app.models import Contributor, Job, Page, TestQuestion, Unit
 from jobs_app.templates_cml import routing_template
 from labeling_platform.accounts.invitations import make_invite_link
 from labeling_platform.accounts.models import Feature, Membership, Team, User
@@ -66,6 +66,15 @@ TABLE: dict[str, tuple[str, str]] = {
     "jobs:preview": ("POST", "edit"),
     "jobs:data": ("GET", "view"),
     "jobs:settings": ("GET", "view"),
+    "jobs:quality": ("GET", "view"),
+    "jobs:gold_make": ("GET POST", "edit"),
+    "jobs:gold_row": ("GET POST", "edit"),
+    "jobs:distribution": ("GET", "view"),
+    "jobs:gold_example": ("GET", "view"),
+    "jobs:gold": ("GET", "view"),
+    "jobs:gold_action": ("POST", "edit"),
+    "jobs:launch": ("GET", "view"),
+    "jobs:copy": ("GET POST", "edit"),
     "jobs:action": ("POST", "edit"),
     "contribute:list": ("GET", "label"),
     "contribute:job": ("GET", "label"),
@@ -93,6 +102,8 @@ TABLE: dict[str, tuple[str, str]] = {
     "reports:list": ("GET", "view"),
     "reports:workflow": ("GET", "view"),
     "reports:request": ("POST", "edit"),
+    "reports:job": ("GET", "view"),
+    "reports:job_request": ("POST", "edit"),
     "reports:download": ("GET", "view"),
 }
 ROLES = ["owner", "member", "viewer", "contributor"]
@@ -143,6 +154,8 @@ def make_world(slug: str) -> World:
     unit = Unit.objects.create(
         team=team, job=job, key="k1", image_url="http://127.0.0.1:9/3.jpg", state="judgable", slots=1
     )
+    golden = Unit.objects.create(team=team, job=job, key="g1", image_url="http://127.0.0.1:9/5.jpg", state="golden")
+    gold = TestQuestion.objects.create(team=team, job=job, unit=golden, answers={"image_category": ["boots"]})
     place = Contributor.objects.create(team=team, job=job, user=people["contributor"])
     page = Page.objects.create(
         team=team,
@@ -172,6 +185,7 @@ def make_world(slug: str) -> World:
         "team": team, "people": people, "model": model, "upload": upload, "evaluation": evaluation, "job": job,
         "page": page, "workflow": workflow, "sent": sent, "row": row, "report": report, "version": version,
         "invitation": invitation, "membership": membership,
+        "gold": gold,
     }  # fmt: skip
 
 
@@ -201,8 +215,11 @@ def address(name: str, world: World, team: Team) -> str:
             "workflow_pk": world["workflow"].pk,
             "invitation_pk": world["invitation"].pk,
             "membership_pk": world["membership"].pk,
+            "job_pk": world["job"].pk,
             "number": 1,
             "action": "pause",
+            "gold_pk": world["gold"].pk,
+            "what": "review",
         }[part]
     return reverse(name, kwargs=wanted)
 
@@ -227,7 +244,8 @@ def test_the_table_names_every_page_and_what_it_takes() -> None:
 
 def test_pages_of_models_and_workflows_take_the_feature() -> None:
     without = {name for name, view in names().items() if view.team_access[1] == ""}
-    assert {name.split(":")[0] for name in without} <= {"teams", "jobs", "contribute"}
+    of_jobs = {"reports:list", "reports:job", "reports:job_request", "reports:download"}
+    assert {name.split(":")[0] for name in without - of_jobs} <= {"teams", "jobs", "contribute"}
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -285,7 +303,7 @@ def test_a_role_may_what_the_table_says(
             assert status == 403
 
 
-@pytest.mark.parametrize("name", ["jobs:design", "jobs:settings"])
+@pytest.mark.parametrize("name", ["jobs:design", "jobs:settings", "jobs:launch", "jobs:gold"])
 def test_a_viewer_cannot_save(name: str, worlds: tuple[World, World], client_for) -> None:
     ours, _ = worlds
     url = address(name, ours, ours["team"])
@@ -298,7 +316,7 @@ def test_without_the_feature_the_page_says_whom_to_ask(worlds: tuple[World, Worl
     ours, _ = worlds
     switch_feature(team=ours["team"], feature=Feature.ML_ASSISTED_LABELING, on=False, actor=None)
     client = client_for(ours["people"]["owner"])
-    for name in ("models:list", "workflows:list", "reports:list"):
+    for name in ("models:list", "workflows:list", "reports:workflow", "reports:download"):
         answer = client.get(address(name, ours, ours["team"]))
         assert answer.status_code == 403
         assert "Contact your Customer Success Manager for access to this feature." in answer.content.decode()

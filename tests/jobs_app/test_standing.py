@@ -512,7 +512,7 @@ def test_a_row_that_re_opens_is_not_completed_any_more(job, ann, model, in_team)
     rows = WorkflowRow.objects.filter(workflow=workflow)
 
     def status() -> tuple[str, int]:
-        return with_status(rows).get().status, counts(rows).completed
+        return with_status(rows).get().status, counts(workflow).completed
 
     assert status() == ("awaiting_human", 0)
     do_page(job, ann)
