@@ -35,9 +35,10 @@ def settle_stale(job: Job) -> None:
 
 @shared_task(name="jobs.sweep")
 def sweep() -> None:
-    """Give back expired pages of all teams, and send the hints for contributors that are to be settled."""
+    """Of all teams: give back expired pages, finish jobs that are done, send the hints for who is to be settled."""
     with scopes_disabled():
         released = services.release_expired_pages()
+        services.finish_done_jobs()
         stale = services.find_stale()
         compact(UnitTally, "job")
     if released:

@@ -32,7 +32,7 @@ from .jobs import (
     save_settings,
 )
 from .pages import page_units, plan_of, release_expired_pages, release_page, take_page, upcoming_pictures
-from .results import design_of
+from .results import design_of, finish_done_jobs
 from .standing import find_stale, flag_contributor, readmit_contributor, reject_contributor, settle_contributor
 from .submitting import InvalidAnswers, Submission, prefix_of, submit_page
 from .units import NewUnit, add_units, cancel_unit
@@ -57,6 +57,7 @@ __all__ = [
     "design_problems",
     "edit_test_question",
     "find_stale",
+    "finish_done_jobs",
     "flag_contributor",
     "freeze_design",
     "launch_error",
