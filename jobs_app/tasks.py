@@ -45,9 +45,10 @@ def settle_stale(job: Job) -> None:
 
 @shared_task(name="jobs.sweep")
 def sweep() -> None:
-    """Give back expired pages of all teams, and send hints for files to read and contributors to settle."""
+    """Of all teams: give back expired pages, finish jobs that are done, send hints for what waits to be done."""
     with scopes_disabled():
         released = services.release_expired_pages()
+        services.finish_done_jobs()
         stale, unread = services.find_stale(), services.find_unread()
         compact(UnitTally, "job")
     if released:

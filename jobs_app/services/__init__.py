@@ -50,7 +50,7 @@ from .pages import (
     upcoming_pictures,
     why_closed,
 )
-from .results import design_of
+from .results import design_of, finish_done_jobs
 from .standing import find_stale, flag_contributor, readmit_contributor, reject_contributor, settle_contributor
 from .submitting import InvalidAnswers, Submission, prefix_of, submit_page
 from .units import NewUnit, add_units, cancel_unit, copy_units
@@ -80,6 +80,7 @@ __all__ = [
     "edit_test_question",
     "find_stale",
     "find_unread",
+    "finish_done_jobs",
     "flag_contributor",
     "freeze_design",
     "launch_error",

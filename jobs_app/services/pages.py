@@ -203,8 +203,9 @@ def _claim(job: Job, contributor: Contributor, count: int) -> list[int]:
     if len(found) < count and after != START:
         found += _claim_after(job, contributor, START, count - len(found))
     if not found:
-        # Rows that others held locked for a moment may still have a free slot: wait for them once.
-        found = _claim_after(job, contributor, START, count, skip=False)
+        # Rows that others held locked for a moment may still have a free slot: wait for one of them, for one only.
+        # Who waits must hold no other row: others lock rows by id, and here they come in the order of the job.
+        found = _claim_after(job, contributor, START, 1, skip=False)
     return [unit_id for _, unit_id in sorted(found)]
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
-from django.db.models import F
+from django.db import transaction
+from django.db.models import Exists, F, OuterRef
 from django.utils import timezone
 
 from ..aggregate import Aggregate, aggregate, human_labels, row_agreement, votes_of
@@ -103,3 +104,19 @@ def finish_job_when_done(job: Job) -> None:
     Job.objects.select_for_update(no_key=True).get(pk=job.pk)
     if not waiting.exists():
         JobState.move(Job.objects.filter(pk=job.pk, state=JobState.RUNNING), JobState.FINISHED)
+
+
+def finish_done_jobs(*, limit: int = 100) -> int:
+    """Finish running jobs in which no row waits any more; for the sweeper. Returns how many.
+
+    Two submits that finalize the last two rows at the same moment do not see each other's row, so that neither of
+    them finishes the job. A job that has no rows yet goes on: a workflow may deliver some.
+    """
+    units = Unit.objects.filter(job=OuterRef("pk"))
+    done = Exists(units.filter(state=UnitState.FINALIZED)) & ~Exists(units.filter(state=UnitState.JUDGABLE))
+    finished = 0
+    for job in list(Job.objects.filter(done, state=JobState.RUNNING).order_by("pk")[:limit]):
+        with transaction.atomic():
+            finish_job_when_done(job)
+        finished += Job.objects.filter(pk=job.pk, state=JobState.FINISHED).exists()
+    return finished

@@ -24,6 +24,7 @@ from jobs_app.services import (
     create_routing_job,
     edit_test_question,
     find_stale,
+    finish_done_jobs,
     freeze_design,
     readmit_contributor,
     reject_contributor,
@@ -168,6 +169,7 @@ def test_no_row_is_given_too_often_and_none_is_forgotten() -> None:
                 person.work()
             Page.objects.filter(state="open").update(expires_at=timezone.now() - LATE)
             release_expired_pages()
+        finish_done_jobs()
         assert unbalanced(job) == []
         rows = Unit.objects.filter(state="finalized")
         assert set(rows.values_list("wanted", "slots", "judgments_count")) == {(WANTED, 0, WANTED)}

@@ -12,6 +12,7 @@ from django.utils import timezone
 from jobs_app.models import Contributor, Job, Judgment, Page, TestQuestion, Unit
 from jobs_app.services import (
     edit_test_question,
+    finish_done_jobs,
     flag_contributor,
     plan_of,
     readmit_contributor,
@@ -441,6 +442,20 @@ def test_without_a_minimum_confidence_no_more_is_asked(job, ann, bo) -> None:
     assert_exact(job)
 
 
+def test_a_job_that_nobody_saw_end_is_finished_by_the_sweep(job, ann) -> None:
+    """As after two submits that finalized the last two rows at the same moment."""
+    job = set_up(job)
+    assert finish_done_jobs() == 0
+    assert state_of(job) == "running"
+    fill(job, 2)
+    do_page(job, ann)
+    assert finish_done_jobs() == 0
+    do_page(job, ann)
+    Job.objects.filter(pk=job.pk).update(state="running")
+    assert finish_done_jobs() == 1
+    assert state_of(job) == "finished"
+
+
 # --- what owners do -----------------------------------------------------------------------------------------
 
 
@@ -512,7 +527,7 @@ def test_a_row_that_re_opens_is_not_completed_any_more(job, ann, model, in_team)
     rows = WorkflowRow.objects.filter(workflow=workflow)
 
     def status() -> tuple[str, int]:
-        return with_status(rows).get().status, counts(rows).completed
+        return with_status(rows).get().status, counts(workflow).completed
 
     assert status() == ("awaiting_human", 0)
     do_page(job, ann)

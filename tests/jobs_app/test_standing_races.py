@@ -16,6 +16,7 @@ from jobs_app.models import Contributor, Job, Page, TestQuestion, Unit
 from jobs_app.services import (
     create_routing_job,
     edit_test_question,
+    finish_done_jobs,
     flag_contributor,
     readmit_contributor,
     reject_contributor,
@@ -115,6 +116,7 @@ def test_owners_and_contributors_at_once(seed: int) -> None:
         settle_all()
         Page.objects.filter(state="open").update(expires_at=timezone.now() - timedelta(seconds=1))
         release_expired_pages()
+        finish_done_jobs()
         # With nothing held any more, surplus judgments are the only way to have more than wanted: such rows are final.
         assert_exact(job)
         waiting = Unit.objects.filter(job=job, state="judgable")
