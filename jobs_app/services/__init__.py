@@ -52,7 +52,7 @@ from .pages import (
 )
 from .results import design_of, finish_done_jobs
 from .standing import find_stale, flag_contributor, readmit_contributor, reject_contributor, settle_contributor
-from .submitting import InvalidAnswers, Submission, prefix_of, submit_page
+from .submitting import InvalidAnswers, Submission, Turn, prefix_of, submit_and_take, submit_page
 from .units import NewUnit, add_units, cancel_unit, copy_units
 
 __all__ = [
@@ -60,6 +60,7 @@ __all__ = [
     "NewGold",
     "NewUnit",
     "Submission",
+    "Turn",
     "acknowledge_misses",
     "add_golds",
     "add_units",
@@ -107,6 +108,7 @@ __all__ = [
     "save_settings",
     "settle_contributor",
     "source_columns",
+    "submit_and_take",
     "submit_page",
     "switch_test_question",
     "take_page",
