@@ -10,6 +10,7 @@ from .data import (
     source_columns,
     upload_problem,
 )
+from .designs import check_design, columns_of
 from .golds import (
     NewGold,
     acknowledge_misses,
@@ -66,9 +67,11 @@ __all__ = [
     "add_units",
     "cancel_job",
     "cancel_unit",
+    "check_design",
     "check_gold_answers",
     "check_routing",
     "columns_differ",
+    "columns_of",
     "confirm_upload",
     "contest",
     "copy_job",
