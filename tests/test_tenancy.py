@@ -62,6 +62,12 @@ TABLE: dict[str, tuple[str, str]] = {
     "jobs:list": ("GET", "view"),
     "jobs:new": ("GET POST", "edit"),
     "jobs:detail": ("GET", "view"),
+    "jobs:part": ("GET", "view"),
+    "jobs:against": ("GET", "view"),
+    "jobs:against_rows": ("GET", "view"),
+    "jobs:contributors": ("GET", "view"),
+    "jobs:contributor": ("GET", "view"),
+    "jobs:contributor_action": ("POST", "edit"),
     "jobs:design": ("GET", "view"),
     "jobs:preview": ("POST", "edit"),
     "jobs:data": ("GET", "view"),
@@ -185,7 +191,7 @@ def make_world(slug: str) -> World:
         "team": team, "people": people, "model": model, "upload": upload, "evaluation": evaluation, "job": job,
         "page": page, "workflow": workflow, "sent": sent, "row": row, "report": report, "version": version,
         "invitation": invitation, "membership": membership,
-        "gold": gold,
+        "gold": gold, "place": place,
     }  # fmt: skip
 
 
@@ -220,6 +226,9 @@ def address(name: str, world: World, team: Team) -> str:
             "action": "pause",
             "gold_pk": world["gold"].pk,
             "what": "review",
+            "part": "pace",
+            "contributor_pk": world["place"].pk,
+            "deed": "stop",
         }[part]
     return reverse(name, kwargs=wanted)
 
