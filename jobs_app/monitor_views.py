@@ -11,6 +11,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from labeling_platform.accounts.models import Feature
 from labeling_platform.accounts.permissions import LABEL, VIEW
 from labeling_platform.accounts.pictures import picture_url
 from labeling_platform.accounts.tenancy import TeamRequest, team_view
@@ -28,6 +29,7 @@ from .monitoring import (
     Progress,
     agreement_of,
     crowd_of,
+    disputed_rows,
     latest_judgments,
     often_missed,
     progress_of,
@@ -40,6 +42,7 @@ from .states import JobState
 
 BIG = 20_000
 ROWS_PER_PAGE = 60
+PICTURES = 14
 
 
 def monitor_context(request: TeamRequest, job: Job, section: str, **more: Any) -> dict[str, Any]:
@@ -159,9 +162,12 @@ def _times(request: TeamRequest, job: Job) -> dict[str, Any]:
 
 
 def _agreement(request: TeamRequest, job: Job) -> dict[str, Any]:
-    found = agreement_of(job)
     alone = job.judgments_per_unit == 1 and job.min_confidence is None
-    return {"agreement": found, "alone": alone, "disputed": [_row_card(request, job, unit) for unit in found.disputed]}
+    return {"agreement": agreement_of(job), "alone": alone}
+
+
+def _disputed(request: TeamRequest, job: Job) -> dict[str, Any]:
+    return {"disputed": [_row_card(request, job, unit) for unit in disputed_rows(job)[:PICTURES]]}
 
 
 def _answers(request: TeamRequest, job: Job) -> dict[str, Any]:
@@ -195,7 +201,7 @@ def _latest(request: TeamRequest, job: Job) -> dict[str, Any]:
             "tainted": judgment.tainted,
             "person_url": reverse("jobs:contributor", args=[request.team.slug, job.pk, judgment.contributor_id]),
         }
-        for judgment in latest_judgments(job)
+        for judgment in latest_judgments(job, PICTURES)
     ]
     return {"latest": cards}
 
@@ -227,6 +233,7 @@ PARTS: dict[str, Callable[[TeamRequest, Job], dict[str, Any]]] = {
     "times": _times,
     "agreement": _agreement,
     "answers": _answers,
+    "disputed": _disputed,
     "latest": _latest,
 }
 
@@ -249,10 +256,15 @@ def against(request: TeamRequest, pk: int) -> HttpResponse:
         question=question,
         comparison=found,
         rows_url=url,
+        model_url=page_url(request, "models:detail", job.model_id) if job.model_id and _sees_models(request) else "",
         bands=[(place, band) for place, band in enumerate(found.bands) if band.rows],
         bins=[(band.low, band.high, band.agreed, band.differed) for band in found.bands],
     )
     return render(request, "jobs/job_against.html", context)
+
+
+def _sees_models(request: TeamRequest) -> bool:
+    return Feature.ML_ASSISTED_LABELING in request.features
 
 
 @require_safe

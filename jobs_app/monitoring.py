@@ -26,7 +26,6 @@ from .states import ContributorState, PageState, UnitState
 NEWEST = 5_000
 """Judgments that are enough for times and for what people answer."""
 SHORTEST_PACE = timedelta(minutes=10)
-DISPUTED = 12
 STEPS = (0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800)
 BINS = 12
 
@@ -306,11 +305,10 @@ class Agreement:
     whole: int
     mean: float | None
     bins: list[tuple[float, float, int]]
-    disputed: list[Unit]
 
 
 def agreement_of(job: Job) -> Agreement:
-    """Every finalized row is looked at once; `disputed` are the rows with the lowest agreement."""
+    """Every finalized row is looked at once."""
     found = {line[0]: line[1:] for line in _query(AGREEMENT, job=job.pk, team=job.team_id)}
     count = sum(line[0] for line in found.values())
     return Agreement(
@@ -318,7 +316,6 @@ def agreement_of(job: Job) -> Agreement:
         whole=sum(line[2] for line in found.values()),
         mean=sum(line[1] for line in found.values()) / count if count else None,
         bins=[(place / 10, (place + 1) / 10, found[place][0] if place in found else 0) for place in range(10)],
-        disputed=list(disputed_rows(job)[:DISPUTED]) if count else [],
     )
 
 
@@ -328,7 +325,7 @@ def disputed_rows(job: Job) -> QuerySet[Unit]:
     return rows.order_by("agreement", "pk")
 
 
-def latest_judgments(job: Job, count: int = 12) -> list[Judgment]:
+def latest_judgments(job: Job, count: int) -> list[Judgment]:
     """The newest judgments on rows, with who gave them."""
     found = Judgment.objects.filter(job=job, missed=None).select_related("unit", "contributor__user")
     return list(found.order_by("-pk")[:count])

@@ -8,7 +8,7 @@ urlpatterns = [
     path("new/", views.job_new, name="new"),
     path("<int:pk>/", monitor_views.job_detail, name="detail"),
     re_path(
-        r"^(?P<pk>[0-9]+)/monitor/(?P<part>warnings|pace|times|agreement|answers|latest)/$",
+        r"^(?P<pk>[0-9]+)/monitor/(?P<part>warnings|pace|times|agreement|answers|disputed|latest)/$",
         monitor_views.monitor_part,
         name="part",
     ),

@@ -14,7 +14,7 @@ from labeling_platform.accounts.models import Activity
 from .conftest import fill
 from .crowd import RIGHT, WRONG, add_test_questions, do_page, make_person, place_of, set_up
 
-PARTS = ["warnings", "pace", "times", "agreement", "answers", "latest"]
+PARTS = ["warnings", "pace", "times", "agreement", "answers", "disputed", "latest"]
 
 
 @pytest.fixture
@@ -112,7 +112,7 @@ def test_the_figures_of_a_busy_job(browser, at, busy) -> None:
     assert "Of all 4 judgments." in text_of(browser.get(at("part", busy.pk, "times")))
     agreement = text_of(browser.get(at("part", busy.pk, "agreement")))
     assert "75.0%" in agreement
-    assert "Most disputed rows" in agreement
+    assert "Most disputed rows" in text_of(browser.get(at("part", busy.pk, "disputed")))
     answers = text_of(browser.get(at("part", busy.pk, "answers")))
     assert "100.0%" in answers
     latest = text_of(browser.get(at("part", busy.pk, "latest")))

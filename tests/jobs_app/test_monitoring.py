@@ -19,6 +19,7 @@ from jobs_app.monitoring import (
     Progress,
     agreement_of,
     crowd_of,
+    disputed_rows,
     often_missed,
     progress_of,
     quantile,
@@ -204,7 +205,7 @@ def test_agreement(job, ann, bo) -> None:
     found = agreement_of(job)
     assert (found.count, found.whole, round(found.mean, 4)) == (3, 2, 0.8333)
     assert [(low, count) for low, _, count in found.bins if count] == [(0.5, 1), (0.9, 2)]
-    assert [unit.pk for unit in found.disputed] == [rows["k1"]]
+    assert [unit.pk for unit in disputed_rows(job)] == [rows["k1"]]
 
 
 def test_rows_with_one_judgment_say_nothing_about_agreement(job, ann) -> None:
