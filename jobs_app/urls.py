@@ -1,12 +1,26 @@
 from django.urls import path, re_path
 
-from . import data_views, design_views, launch_views, monitor_views, quality_views, views
+from . import contributors_views, data_views, design_views, launch_views, monitor_views, quality_views, views
 
 app_name = "jobs"
 urlpatterns = [
     path("", views.job_list_page, name="list"),
     path("new/", views.job_new, name="new"),
     path("<int:pk>/", monitor_views.job_detail, name="detail"),
+    re_path(
+        r"^(?P<pk>[0-9]+)/monitor/(?P<part>warnings|pace|times|agreement|answers|disputed|latest)/$",
+        monitor_views.monitor_part,
+        name="part",
+    ),
+    path("<int:pk>/against/", monitor_views.against, name="against"),
+    path("<int:pk>/against/rows/", monitor_views.against_rows, name="against_rows"),
+    path("<int:pk>/contributors/", contributors_views.contributors, name="contributors"),
+    path("<int:pk>/contributors/<int:contributor_pk>/", contributors_views.contributor, name="contributor"),
+    re_path(
+        r"^(?P<pk>[0-9]+)/contributors/(?P<contributor_pk>[0-9]+)/(?P<deed>stop|reject|readmit)/$",
+        contributors_views.contributor_action,
+        name="contributor_action",
+    ),
     path("<int:pk>/design/", design_views.job_design, name="design"),
     path("<int:pk>/preview/", design_views.job_preview, name="preview"),
     path("<int:pk>/data/", data_views.job_data, name="data"),

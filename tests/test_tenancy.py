@@ -62,6 +62,12 @@ TABLE: dict[str, tuple[str, str]] = {
     "jobs:list": ("GET", "view"),
     "jobs:new": ("GET POST", "edit"),
     "jobs:detail": ("GET", "view"),
+    "jobs:part": ("GET", "view"),
+    "jobs:against": ("GET", "view"),
+    "jobs:against_rows": ("GET", "view"),
+    "jobs:contributors": ("GET", "view"),
+    "jobs:contributor": ("GET", "view"),
+    "jobs:contributor_action": ("POST", "edit"),
     "jobs:design": ("GET", "view"),
     "jobs:preview": ("POST", "edit"),
     "jobs:data": ("GET", "view"),
@@ -191,7 +197,7 @@ def make_world(slug: str) -> World:
     return {
         "team": team, "people": people, "model": model, "upload": upload, "evaluation": evaluation, "job": job,
         "page": page, "workflow": workflow, "sent": sent, "row": row, "report": report, "version": version,
-        "invitation": invitation, "membership": membership, "gold": gold, "judgment": miss,
+        "invitation": invitation, "membership": membership, "gold": gold, "judgment": miss, "place": place,
     }  # fmt: skip
 
 
@@ -227,6 +233,9 @@ def address(name: str, world: World, team: Team) -> str:
             "action": "pause",
             "gold_pk": world["gold"].pk,
             "what": "review",
+            "part": "pace",
+            "contributor_pk": world["place"].pk,
+            "deed": "stop",
         }[part]
     return reverse(name, kwargs=wanted)
 
