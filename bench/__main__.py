@@ -13,6 +13,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from labeling_platform.stack.places import PROJECT
+
 from .pictures import PictureSet, drawings, from_manifest, linked, others, served, shuffled
 from .product import Running, running
 
@@ -29,6 +31,8 @@ DRAWN = {
 def main() -> int:
     """Start the product, measure, print one JSON object a line. Each set of pictures gets a product of its own."""
     options = _options()
+    if options.what == "labeling":
+        return _labeling(options)
     if len(options.manifest) > 1:
         return _one_by_one(options.manifest)
     with tempfile.TemporaryDirectory() as folder:
@@ -45,6 +49,16 @@ def main() -> int:
                 for line in _measure(options, product, (base, other), pictures, foreign):
                     print(json.dumps({"bench": options.what, "embedder": options.embedder} | line), flush=True)
     return 0
+
+
+def _labeling(options: argparse.Namespace) -> int:
+    """People instead of pictures. 1 when an answer was wrong or a judgment counted wrong."""
+    failed = 0
+    with running(allow="", embedder="fast") as product:
+        for line in import_module("bench.labeling").run(product, options):
+            print(json.dumps({"bench": "labeling"} | line), flush=True)
+            failed += line["errors"] + line["duplicates"]
+    return int(failed > 0)
 
 
 def _foreign(options: argparse.Namespace, folder: Path) -> PictureSet | None:
@@ -89,6 +103,15 @@ def _options() -> argparse.Namespace:
     foreign = kinds.add_parser("foreign", parents=[common], help="pictures of something else that are automated")
     foreign.add_argument("--foreign", type=Path, help="manifest of the other pictures")
     foreign.add_argument("--most", type=int, default=1000, help="at most so many of them")
+    labeling = kinds.add_parser("labeling", help="people who label at once: submit and get the next page")
+    labeling.add_argument("--contributors", type=int, default=1)
+    labeling.add_argument("--rows", type=int, action="append", help="rows of the job; several are measured in turns")
+    labeling.add_argument("--rows-per-page", type=int, default=1)
+    labeling.add_argument("--judgments-per-row", type=int, default=1)
+    labeling.add_argument("--seconds", type=float, default=20.0, help="for each job, unless its rows run out before")
+    labeling.add_argument("--seed", type=int, default=1, help="of the answers that are chosen")
+    peers = PROJECT.parent / "shared" / "baselines" / "results"
+    labeling.add_argument("--peers", type=Path, default=peers, help="folder with labelstudio*.json to compare with")
     return parser.parse_args()
 
 

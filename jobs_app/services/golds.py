@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -185,9 +185,7 @@ def edit_test_question(
     Contributors who were wrong by the old answers and are right now are forgiven. Their standing follows when they
     are settled. Refuses answers that the design does not know.
     """
-    question = (
-        TestQuestion.objects.select_for_update(no_key=True).select_related("job__team", "unit").get(pk=question.pk)
-    )
+    question = _lock_for_scoring(question)
     job = question.job
     _refuse_bad_answers(job, answers)
     question.answers, question.reasons = _clean(answers), _clean_reasons(reasons)
@@ -207,9 +205,27 @@ def edit_test_question(
     return len(changed)
 
 
+def _lock_for_scoring(question: TestQuestion) -> TestQuestion:
+    """Lock a test question and everybody who answered it, so that no answer is scored by what was accepted before.
+
+    Who submits holds their contributor's lock and then shares the question's: hence contributors first, and once
+    more those who came in between. The advisory lock keeps two such changes in one job apart.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('test questions'), %s)", [question.job_id % 2**31])
+    scored = Judgment.objects.filter(unit=question.unit_id, missed__isnull=False)
+    people = Contributor.objects.filter(pk__in=scored.values("contributor")).order_by("pk")
+    list(people.select_for_update(no_key=True))
+    locked = TestQuestion.objects.select_for_update(no_key=True, of=("self",)).select_related("job__team", "unit")
+    question = locked.get(pk=question.pk)
+    list(people.select_for_update(no_key=True))
+    return question
+
+
 @transaction.atomic
 def switch_test_question(*, question: TestQuestion, on: bool, actor: User | None) -> bool:
     """Switch a test question on or off; off, it is served no more and its misses count no more. False: it was so."""
+    question = _lock_for_scoring(question)
     to = UnitState.GOLDEN if on else UnitState.HIDDEN_GOLD
     if not UnitState.move(Unit.objects.filter(pk=question.unit_id), to):
         return False

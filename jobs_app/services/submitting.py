@@ -25,6 +25,7 @@ from .standing import judged_row_ids, remove
 LATE = "Your time for this page ran out and it was given back. Here is the next one."
 SLOW_DOWN = "That was quicker than anybody can look. Look at each row again, then submit. The next time ends your work."
 STOPPED = "Your work on this job was ended: pages were submitted quicker than anybody can look at them."
+SHARED = "SELECT id, unit_id, answers FROM jobs_app_testquestion WHERE unit_id = ANY(%s) ORDER BY id FOR SHARE"
 Submitted = Mapping[str, Sequence[str]]
 
 
@@ -71,7 +72,7 @@ def submit_page(*, page: Page, user: User, submitted: Submitted) -> Submission:
     else. A page past its time that nobody else was given still counts.
     """
     contributor = lock_contributor(page.job, user)
-    page = Page.objects.select_for_update(no_key=True).select_related("job").get(pk=page.pk)
+    page = Page.objects.select_for_update(no_key=True, of=("self",)).select_related("job").get(pk=page.pk)
     if page.contributor_id != contributor.pk:
         raise Refused("This page belongs to another contributor.", code="not_yours")
     if page.state == PageState.SUBMITTED:
@@ -119,7 +120,9 @@ def _score(page: Page, answers: dict[int, Answers]) -> dict[int, bool]:
     if not page.golds:
         return {}
     design = design_of(page.job)
-    golds = TestQuestion.objects.filter(unit__in=page.unit_ids).values_list("unit_id", "answers")
+    # Shared, so that whoever edits one waits, and scores these answers again.
+    shared = TestQuestion.objects.raw(SHARED, [page.unit_ids])
+    golds = [(gold.unit_id, gold.answers) for gold in shared]
     return {unit_id: is_missed(design, gold, answers[unit_id]) for unit_id, gold in golds}
 
 

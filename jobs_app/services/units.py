@@ -75,7 +75,7 @@ def add_units(*, job: Job, items: Sequence[NewUnit]) -> dict[str, int]:
 @transaction.atomic
 def cancel_unit(*, unit: Unit, actor: User | None) -> None:
     """Withdraw a row that nobody has judged or holds. Refuses otherwise, and for test questions."""
-    unit = Unit.objects.select_for_update(no_key=True).select_related("job__team").get(pk=unit.pk)
+    unit = Unit.objects.select_for_update(no_key=True, of=("self",)).select_related("job__team").get(pk=unit.pk)
     untouched = unit.judgments_count == 0 and unit.slots == unit.wanted and not unit.judgments.exists()
     if unit.is_golden:
         raise Refused("This is a test question. Switch it off on the Quality tab instead.", code="golden")

@@ -146,8 +146,12 @@ def launch(guide: Guide, job: int) -> None:
         box.check()
     page.get_by_role("button", name="Launch", exact=True).click()
     expect(page.get_by_text("10 rows launched. Contributors can work on them now.")).to_be_visible()
-    expect(page.get_by_label("Address for contributors")).to_have_value(re.compile(rf"/t/e2e/contribute/{job}/$"))
+    expect(page.get_by_label("Address for members of the team")).to_have_value(
+        re.compile(rf"/t/e2e/contribute/{job}/$")
+    )
     expect(page.get_by_text("Launch more rows")).to_be_visible()
+    page.get_by_role("button", name="Make a link for contributors").click()
+    expect(page.get_by_text("The link is ready. It is shown only now.")).to_be_visible()
 
 
 def make_copy(guide: Guide, job: int) -> int:
