@@ -82,7 +82,10 @@ class LaunchForm(forms.Form):
 
     count = forms.IntegerField(label=_("Rows to launch"), min_value=1)
     judgments_per_unit = forms.IntegerField(
-        label=_("Judgments per row"), min_value=1, max_value=20, help_text=_("How many people answer each row.")
+        label=_("Judgments per row"),
+        min_value=1,
+        max_value=20,
+        help_text=_("How many people answer each row. Three or more show where they disagree."),
     )
     units_per_page = forms.IntegerField(
         label=_("Rows per page"),
@@ -91,13 +94,14 @@ class LaunchForm(forms.Form):
         help_text=_("How many a contributor gets at once, test questions included."),
     )
 
-    def __init__(self, *args: Any, waiting: int, locked: Mapping[str, str], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, waiting: int, oldest_first: bool, locked: Mapping[str, str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.waiting = waiting
         count = self.fields["count"]
-        count.help_text = _("Of %(waiting)s waiting, in the order of upload or mixed, as the settings say.") % {
-            "waiting": f"{waiting:,}"
-        }
+        help_text = (
+            _("Of %(waiting)s that wait, oldest first.") if oldest_first else _("Of %(waiting)s that wait, mixed.")
+        )
+        count.help_text = help_text % {"waiting": f"{waiting:,}"}
         count.widget.attrs["max"] = max(1, waiting)
         _lock(self.fields, locked)
 

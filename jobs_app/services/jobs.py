@@ -283,8 +283,8 @@ def launch_warnings(*, job: Job) -> list[str]:
     plan, warnings = plan_of(job), []
     if not plan.active:
         warnings.append(
-            f"The job has {plan.golds} test question(s); they are used from {plan.golds + plan.missing} on. "
-            "Without them every answer is trusted."
+            f"The job has {plan.golds or 'no'} test question{'' if plan.golds == 1 else 's'}; they are used from "
+            f"{plan.golds + plan.missing} on. Without them every answer is trusted."
         )
     elif not plan.max_rows:
         warnings.append(
