@@ -33,13 +33,17 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Card:
-    """A job on the list. `closed` says why there is nothing to do for this person; "" when there is."""
+    """A job on the list. `closed` says why there is nothing to do for this person; "" when there is.
+
+    `quiz`: a quiz comes first.
+    """
 
     job: Job
     place: Contributor | None
     waiting: str
     held: bool
     closed: str
+    quiz: bool
 
     @property
     def begun(self) -> bool:
@@ -48,7 +52,8 @@ class Card:
 
 def card_of(found: JobForMe) -> Card:
     """The card of a job: open when this person can get a page now, as far as a list can know."""
-    refusal = services.why_closed(job=found.job, contributor=found.place, plan=_plan(found.job, found.golds))
+    plan = _plan(found.job, found.golds)
+    refusal = services.why_closed(job=found.job, contributor=found.place, plan=plan)
     barred = refusal is not None and refusal.code.startswith("contributor_")
     if refusal is not None and (barred or not found.held):
         closed = _in_words(refusal, found.job, found.place)
@@ -56,7 +61,11 @@ def card_of(found: JobForMe) -> Card:
         closed = ""
     else:
         closed = "Nothing is waiting for you just now. The job comes back to the top when there are rows."
-    return Card(found.job, found.place, counted(found.waiting), found.held, closed)
+    return Card(found.job, found.place, counted(found.waiting), found.held, closed, _quiz_comes(plan, found.place))
+
+
+def _quiz_comes(plan: Plan, place: Contributor | None) -> bool:
+    return plan.active and (place is None or place.state == ContributorState.QUIZ)
 
 
 def _plan(job: Job, golds: int) -> Plan:
@@ -95,7 +104,7 @@ def counted(number: int) -> str:
 
 def job_facts(job: Job, contributor: Contributor | None, plan: Plan) -> dict[str, Any]:
     """What a person should know before they begin, for the job's page."""
-    quiz = plan.active and (contributor is None or contributor.state == ContributorState.QUIZ)
+    quiz = _quiz_comes(plan, contributor)
     length = min(plan.quiz_length, plan.golds)
     return {
         "plan": plan,

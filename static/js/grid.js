@@ -15,6 +15,7 @@
   const open = () => tiles().filter((tile) => value(tile) === undefined);
   const number = (tile) => `Picture ${tile.dataset.tile}`;
   let before; // the usual answer until now
+  let tally = "";
 
   const usual = (answer) => {
     choose("usual", answer);
@@ -36,7 +37,7 @@
     const answer = chosen("brush");
     if (answer === undefined) {
       labeling.say("First choose the answer that most pictures get.");
-      sheet().querySelector(".sheet-tools").scrollIntoView({ block: "nearest" });
+      sheet().querySelector(".sheet-tools").scrollIntoView({ block: "nearest", behavior: "instant" });
       sheet().querySelector("[data-sheet-say]").classList.add("text-danger");
       return;
     }
@@ -61,15 +62,16 @@
     sheet().dataset.keys = unanswered ? "usual" : "brush";
     const say = sheet().querySelector("[data-sheet-say]");
     say.classList.remove("text-danger");
-    const tally = [...counts].map(([text, count]) => `${count} ${text}`).join(" · ");
+    tally = [...counts].map(([text, count]) => `${count} ${text}`).join(" · ");
     say.textContent = unanswered === tiles().length ? "Choose the answer that most pictures get."
-      : unanswered ? `${tally}. Choose the answer for the rest.`
-      : `Click the pictures that are something else. ${tally}`;
+      : unanswered ? "Choose the answer for the rest."
+      : chosen("brush") === undefined ? "Choose what marked pictures are, then mark those that get another answer."
+      : "Mark the pictures that are something else.";
   };
-  const reach = (tile) => {
+  const reach = (tile, scroll = true) => {
     tiles().forEach((other) => { face(other).tabIndex = other === tile ? 0 : -1; });
     face(tile).focus({ preventScroll: true });
-    tile.scrollIntoView({ block: "nearest" });
+    if (scroll) tile.scrollIntoView({ block: "nearest", behavior: "instant" });
   };
   const move = (key) => {
     const all = tiles();
@@ -92,6 +94,7 @@
     },
     refresh,
     reach,
+    tally: () => tally,
     state: () => ({ usual: chosen("usual"), brush: chosen("brush") }),
     restore: (state) => { choose("usual", state.usual); choose("brush", state.brush); before = state.usual; },
     /** Handle a key; true when it meant something here. */

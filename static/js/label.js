@@ -34,7 +34,7 @@
   };
   const bringUp = (row) => {
     const tall = row.getBoundingClientRect().height > window.innerHeight - 200;
-    row.scrollIntoView({ block: tall ? "start" : "nearest" });
+    row.scrollIntoView({ block: tall ? "start" : "nearest", behavior: "instant" });
   };
   const focusQuestion = (question, row) => {
     const found = question && fields(question).filter((field) => field.type !== "hidden" && !field.disabled);
@@ -43,7 +43,7 @@
   };
   const focusRow = (row, scroll = true) => {
     current = row;
-    if (row?.matches("[data-tile]")) { if (scroll || rowOf(document.activeElement) !== row) sheet()?.reach(row); return; }
+    if (row?.matches("[data-tile]")) { sheet()?.reach(row, scroll); return; }
     const found = row ? questions(row) : [];
     focusQuestion(found.find(isOpen) || found[0], scroll ? row : null);
   };
@@ -59,7 +59,9 @@
     const all = rows();
     const done = all.filter(isDone).length;
     const place = form().querySelector("[data-answered]");
-    if (place) place.textContent = done === all.length ? `All ${all.length} answered` : `${done} of ${all.length} answered`;
+    if (place) {
+      place.textContent = done < all.length ? `${done} of ${all.length} answered` : sheet()?.tally() || `All ${all.length} answered`;
+    }
     const back = document.querySelector("#give-back button");
     if (back && history.length) back.dataset.confirm = "Your answers on this page have not been saved. Give the page back without them?";
     else if (back) delete back.dataset.confirm;
@@ -199,7 +201,7 @@
     if (row.matches("[data-tile]")) focusRow(row); else focusQuestion(question, row);
     question.classList.add("is-missing");
     question.addEventListener("change", () => question.classList.remove("is-missing"), { once: true });
-    const text = rows().length > 1 ? `${left} ${left === 1 ? "row has" : "rows have"} no answer yet.` : "An answer is still missing.";
+    const text = rows().length > 1 ? `${left} ${left === 1 ? "row is" : "rows are"} not complete yet.` : "An answer is still missing.";
     const place = form().querySelector("[data-answered]");
     if (place) place.textContent = text;
     say(`Not saved. ${text}`);
@@ -215,13 +217,18 @@
       .catch(() => trouble(NOT_SAVED, "The server could not be reached. Your answers are still here."));
   }, true);
 
-  const isForm = (event) => event.detail.elt?.id === "unit-form";
+  const isForm = (event) => (event.detail.requestConfig?.elt ?? event.detail.elt)?.id === "unit-form";
   document.addEventListener("htmx:beforeRequest", (event) => {
     if (!isForm(event)) return;
     form().setAttribute("aria-busy", "true");
     trouble("", "");
   });
-  document.addEventListener("htmx:afterRequest", () => form()?.removeAttribute("aria-busy"));
+  document.addEventListener("htmx:afterRequest", (event) => {
+    form()?.removeAttribute("aria-busy");
+    if (event.detail.requestConfig?.elt?.matches?.("[data-acknowledge]") && event.detail.successful) { // its button is gone
+      if (form()) focusRow(currentRow(), false); else unit()?.focus({ preventScroll: true });
+    }
+  });
   document.addEventListener("htmx:beforeSwap", (event) => { // a sign-in page must never take the place of answers
     if (event.detail.target?.id !== "unit" || event.detail.isError) return;
     if (event.detail.serverResponse.includes('id="unit"')) return;
@@ -282,15 +289,18 @@
     last = state();
     showProgress();
     showTime();
-    focusRow(rows().find((row) => !isDone(row)) || rows()[0], false);
+    // Without a keyboard a frame around the first answer says nothing.
+    if (window.matchMedia("(pointer: coarse)").matches) unit().focus({ preventScroll: true });
+    else focusRow(rows().find((row) => !isDone(row)) || rows()[0], false);
   };
   const outcome = (refused) => {
     const { notice, misses } = unit().dataset;
     const missed = misses ? ` ${misses === "1" ? "A test question was" : `${misses} test questions were`} missed: see above the rows.` : "";
     if (refused) return notice || "Not saved: see the message in the form.";
     if (notice) return notice + missed;
-    const several = form() && rows().length > 1;
-    return `Saved. ${form() ? (several ? `Next page, ${rows().length} rows.` : "Next row.") : "No more rows."}${missed}`;
+    if (form()) return `Saved. ${rows().length > 1 ? `Next page, ${rows().length} rows.` : "Next row."}${missed}`;
+    const words = [...unit().querySelectorAll(".empty-state-title, .empty-state-text")].map((part) => part.textContent.trim());
+    return `Saved. ${words.join(": ")}${missed}`;
   };
   document.addEventListener("htmx:afterSettle", (event) => {
     const sender = event.detail.requestConfig?.elt;
@@ -300,13 +310,11 @@
     } else if (sender?.id === "unit-form") {
       const refused = event.detail.xhr.status === 422;
       begin();
-      window.scrollTo({ top: 0 });
+      window.scrollTo({ top: 0, behavior: "instant" });
       const wrong = refused && form()?.querySelector("[aria-invalid=true]");
       if (wrong) focusQuestion(wrong.closest(".cml-question, [data-tile]"), rowOf(wrong));
       else if (!form()) unit().focus({ preventScroll: true });
       say(outcome(refused));
-    } else if (sender?.matches?.("[data-acknowledge]")) {
-      if (form()) focusRow(currentRow(), false);
     } else if (sender?.matches?.("[data-contest]")) {
       document.querySelector(".miss-contested, .miss textarea[aria-invalid]")?.focus();
     }

@@ -20,7 +20,9 @@
     const place = [(x - before.left) / before.width, (y - before.top) / before.height];
     dialog().classList.toggle("zoom-in", closer);
     const [width, height] = [picture().offsetWidth, picture().offsetHeight];
-    box().scrollTo(width * place[0] - box().clientWidth / 2, height * place[1] - box().clientHeight / 2);
+    box().scrollTo({
+      left: width * place[0] - box().clientWidth / 2, top: height * place[1] - box().clientHeight / 2, behavior: "instant",
+    });
   };
 
   /** Open the picture in `element`; false when it has none. */
