@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django_scopes import scopes_disabled
 
-from jobs_app.models import Contributor, Job, Page, Unit
+from jobs_app.models import Contributor, Job, JobUpload, Page, Unit
 from jobs_app.templates_cml import routing_template
 from labeling_platform.accounts.models import Feature, Team, User
 from labeling_platform.accounts.permissions import Role, may
@@ -57,6 +57,15 @@ TABLE: dict[str, tuple[str, str]] = {
     "jobs:design": ("GET", "view"),
     "jobs:preview": ("POST", "edit"),
     "jobs:data": ("GET", "view"),
+    "jobs:upload": ("POST", "edit"),
+    "jobs:upload_detail": ("GET", "view"),
+    "jobs:upload_file": ("GET", "edit"),
+    "jobs:upload_problems": ("GET", "view"),
+    "jobs:upload_confirm": ("POST", "edit"),
+    "jobs:upload_discard": ("POST", "edit"),
+    "jobs:sample": ("GET", "view"),
+    "jobs:unit": ("GET", "view"),
+    "jobs:unit_withdraw": ("POST", "edit"),
     "jobs:settings": ("GET", "view"),
     "jobs:action": ("POST", "edit"),
     "contribute:list": ("GET", "label"),
@@ -135,6 +144,7 @@ def make_world(slug: str) -> World:
     unit = Unit.objects.create(
         team=team, job=job, key="k1", image_url="http://127.0.0.1:9/3.jpg", state="judgable", slots=1
     )
+    rows = JobUpload.objects.create(job=job, **kept)
     place = Contributor.objects.create(team=team, job=job, user=people["contributor"])
     page = Page.objects.create(
         team=team,
@@ -161,6 +171,7 @@ def make_world(slug: str) -> World:
     return {
         "team": team, "people": people, "model": model, "upload": upload, "evaluation": evaluation, "job": job,
         "page": page, "workflow": workflow, "sent": sent, "row": row, "report": report, "version": version,
+        "rows": rows, "unit": unit,
     }  # fmt: skip
 
 
@@ -184,10 +195,12 @@ def address(name: str, world: World, team: Team) -> str:
     for part in re.findall(r"<(?:\w+:)?(\w+)>", text):
         wanted[part] = {
             "pk": world[main].pk if main else None,
-            "upload_pk": world["upload" if space == "models" else "sent"].pk,
+            "upload_pk": world[{"models": "upload", "jobs": "rows"}.get(space, "sent")].pk,
             "evaluation_pk": world["evaluation"].pk,
             "row_pk": world["row"].pk,
             "workflow_pk": world["workflow"].pk,
+            "unit_pk": world["unit"].pk,
+            "sample": "rows",
             "number": 1,
             "action": "pause",
         }[part]
