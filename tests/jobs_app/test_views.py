@@ -244,8 +244,8 @@ def test_rows_page_by_key(browser, at, running_job) -> None:
     fill(running_job, 60)
     first = browser.get(at("data", running_job.pk)).content.decode()
     assert first.count("<figure") == 50
-    before = first.split("before=")[1].split('"')[0]
-    assert browser.get(at("data", running_job.pk), {"before": before}).content.decode().count("<figure") == 10
+    after = first.split("after=")[1].split('"')[0]
+    assert browser.get(at("data", running_job.pk), {"after": after}).content.decode().count("<figure") == 10
     assert browser.get(at("data", running_job.pk), {"state": "finalized"}).content.decode().count("<figure") == 0
 
 
