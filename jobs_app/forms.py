@@ -43,24 +43,6 @@ class NewJobForm(forms.Form):
         self.fields["model"].queryset = models  # type: ignore[attr-defined]
 
 
-class DesignForm(forms.Form):
-    title = forms.CharField(label=_("Title"), max_length=254)
-    instructions = forms.CharField(
-        label=_("Instructions"),
-        required=False,
-        max_length=50_000,
-        help_text=_("Shown to contributors before they begin. Simple HTML is allowed."),
-        widget=forms.Textarea(attrs={"rows": 10, "spellcheck": "true"}),
-    )
-    cml = forms.CharField(
-        label=_("Design (CML)"),
-        required=False,
-        strip=False,
-        help_text=_("HTML with questions as cml: tags. {{image_url}} shows the row's picture."),
-        widget=forms.Textarea(attrs={"rows": 16, "spellcheck": "false", "class": "mono", "autocapitalize": "off"}),
-    )
-
-
 class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
     """A job's settings; `groups` orders them by what a requester thinks of."""
 

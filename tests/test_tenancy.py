@@ -14,7 +14,8 @@ from django_scopes import scopes_disabled
 
 from jobs_app.models import Contributor, Job, Judgment, Page, TestQuestion, Unit
 from jobs_app.templates_cml import routing_template
-from labeling_platform.accounts.models import Feature, Team, User
+from labeling_platform.accounts.invitations import make_invite_link
+from labeling_platform.accounts.models import Feature, Membership, Team, User
 from labeling_platform.accounts.permissions import Role, may
 from labeling_platform.accounts.pictures import picture_url
 from labeling_platform.accounts.services import create_team, set_role, switch_feature
@@ -31,6 +32,13 @@ TABLE: dict[str, tuple[str, str]] = {
     "teams:home": ("GET", "enter"),
     "teams:activity": ("GET", "manage"),
     "teams:picture": ("GET", "enter"),
+    "teams:people": ("GET", "manage"),
+    "teams:invite": ("POST", "manage"),
+    "teams:invite_link": ("POST", "manage"),
+    "teams:contributor_link": ("POST", "edit"),
+    "teams:revoke": ("POST", "manage"),
+    "teams:role": ("POST", "manage"),
+    "teams:remove": ("POST", "manage"),
     "models:list": ("GET", "view"),
     "models:new": ("GET POST", "edit"),
     "models:detail": ("GET", "view"),
@@ -165,10 +173,13 @@ def make_world(slug: str) -> World:
         team=team, workflow=workflow, upload=sent, line=2, image_url="http://127.0.0.1:9/4.jpg", cells=["x"]
     )
     report = Report.objects.create(team=team, workflow=workflow, state="ready", file=file, size=10)
+    invitation = make_invite_link(team=team, role=Role.CONTRIBUTOR, actor=people["owner"]).invitation
+    membership = Membership.objects.get(team=team, user=people["viewer"])
     return {
         "team": team, "people": people, "model": model, "upload": upload, "evaluation": evaluation, "job": job,
         "page": page, "workflow": workflow, "sent": sent, "row": row, "report": report, "version": version,
         "judgment": miss,
+        "invitation": invitation, "membership": membership,
     }  # fmt: skip
 
 
@@ -197,6 +208,8 @@ def address(name: str, world: World, team: Team) -> str:
             "row_pk": world["row"].pk,
             "judgment_pk": world["judgment"].pk,
             "workflow_pk": world["workflow"].pk,
+            "invitation_pk": world["invitation"].pk,
+            "membership_pk": world["membership"].pk,
             "number": 1,
             "action": "pause",
         }[part]
@@ -206,7 +219,7 @@ def address(name: str, world: World, team: Team) -> str:
 def _named(path: str, item: Any, name: str) -> bool:
     space, _, own = name.partition(":")
     part = path.removeprefix("t/<slug:team_slug>/").split("/")[0]
-    return item.name == own and (part == space or (space == "teams" and part in {"", "activity", "pictures"}))
+    return item.name == own and (part == space or (space == "teams" and part in {"", "activity", "pictures", "people"}))
 
 
 def ask(client: Client, method: str, url: str, **data: Any) -> Any:

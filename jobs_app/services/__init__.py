@@ -1,5 +1,6 @@
 """What can be done with jobs, their rows, test questions, pages and contributors."""
 
+from .designs import check_design, columns_of
 from .golds import (
     NewGold,
     acknowledge_misses,
@@ -53,8 +54,10 @@ __all__ = [
     "add_units",
     "cancel_job",
     "cancel_unit",
+    "check_design",
     "check_gold_answers",
     "check_routing",
+    "columns_of",
     "contest",
     "copy_job",
     "create_job",

@@ -25,6 +25,7 @@ from ..templates_cml import (
     is_template_instructions,
     routing_template,
 )
+from .designs import check_design
 from .golds import NewGold, add_golds
 from .pages import plan_of
 
@@ -161,7 +162,7 @@ def save_design(*, job: Job, actor: User | None, title: str, instructions: str, 
     job = Job.objects.select_for_update(no_key=True).get(pk=job.pk)
     if job.design_frozen_at is not None:
         raise Refused(FROZEN, code="frozen")
-    if errors := parse_design(cml).errors:
+    if errors := [problem for problem in check_design(job=job, cml=cml) if problem.level == "error"]:
         raise Refused(
             f"The design has {len(errors)} problem(s); it was not saved. "
             f"The first is in line {errors[0].line}: {errors[0].message}",
@@ -251,7 +252,7 @@ def launch_error(job: Job) -> Refused | None:
 
 def design_problems(job: Job, *, level: str = "") -> list[DesignProblem]:
     """What is wrong with the job's design (on its newest rows' columns, too), errors and warnings."""
-    return [problem for problem in parse_design(job.cml).problems if not level or problem.level == level]
+    return [problem for problem in check_design(job=job, cml=job.cml) if not level or problem.level == level]
 
 
 def launch_warnings(*, job: Job) -> list[str]:

@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from jobs_app.models import Job
-from jobs_app.services import create_routing_job, freeze_design
+from jobs_app.services import create_routing_job
 
 from .conftest import fill
 
@@ -58,40 +58,6 @@ def test_a_new_job_needs_everything(browser, at, model, change, says) -> None:
     assert answer.status_code == 422
     assert says in answer.content.decode()
     assert Job.objects.count() == 0
-
-
-def test_the_design_is_saved(browser, at, job) -> None:
-    data = {"title": "New", "instructions": "<p>Do</p>", "cml": job.cml}
-    assert browser.post(at("design", job.pk), data).status_code == 302
-    job.refresh_from_db()
-    assert (job.title, job.instructions) == ("New", "<p>Do</p>")
-
-
-def test_a_design_that_does_not_parse_is_kept_in_the_form_only(browser, at, job) -> None:
-    data = {"title": "New", "instructions": "x", "cml": "\n<cml:radios label='mine'>"}
-    answer = browser.post(at("design", job.pk), data)
-    page = answer.content.decode()
-    assert answer.status_code == 422
-    assert "it was not saved" in page
-    assert "Line 2, column 1" in page
-    assert "&lt;cml:radios label=&#x27;mine&#x27;&gt;" in page
-    job.refresh_from_db()
-    assert job.title == "Which is it?"
-
-
-def test_the_preview_follows_what_is_typed(browser, at, job) -> None:
-    page = browser.post(at("preview", job.pk), {"cml": "<p>Hello</p><script>x</script>"}).content.decode()
-    assert "<p>Hello</p>" in page
-    assert "<script>" not in page
-    assert "The design asks nothing" in page
-
-
-def test_a_frozen_design_says_why(browser, at, job) -> None:
-    freeze_design(job=job)
-    assert "The design is frozen" in browser.get(at("design", job.pk)).content.decode()
-    answer = browser.post(at("design", job.pk), {"title": "New", "instructions": "x", "cml": job.cml})
-    assert answer.status_code == 422
-    assert "can no longer change" in answer.content.decode()
 
 
 def test_settings_are_saved(browser, at, job) -> None:
