@@ -34,6 +34,7 @@ MOST_COUNTED = 1000
 MOST_RECENT = 10_000
 MOST_OPEN_JOBS = 200
 MOST_ENDED_JOBS = 30
+# The last question is asked for each row found by itself: a join would read all judgments of the person.
 WAITING = """
 SELECT job.id, least(ahead.n + behind.n, %(most)s)
 FROM jobs_app_job job
@@ -47,12 +48,12 @@ CROSS JOIN LATERAL (
 CROSS JOIN LATERAL (
     SELECT count(*) AS n FROM (
         SELECT unit.id FROM jobs_app_unit unit
-        WHERE unit.job_id = job.id AND unit.state = 'judgable' AND unit.slots > 0
+        WHERE unit.job_id = job.id AND unit.state = 'judgable' AND unit.slots > 0 AND ahead.n < %(most)s
           AND (unit.position, unit.id) <= (place.after_position, place.after_unit)
         ORDER BY unit.position, unit.id LIMIT %(most)s) AS found
-    WHERE NOT EXISTS (
-        SELECT FROM jobs_app_judgment judgment
-        WHERE judgment.unit_id = found.id AND judgment.contributor_id = place.id)) AS behind
+    WHERE (
+        SELECT judgment.id FROM jobs_app_judgment judgment
+        WHERE judgment.unit_id = found.id AND judgment.contributor_id = place.id) IS NULL) AS behind
 WHERE job.id = ANY(%(jobs)s::bigint[])
 """
 ROWS = sorted(UnitState.row_states())

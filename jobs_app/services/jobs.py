@@ -134,7 +134,14 @@ def copy_job(*, job: Job, actor: User | None, title: str = "", test_questions: b
     if test_questions:
         found = TestQuestion.objects.filter(job=job).select_related("unit")
         golds = [
-            NewGold(f"copy:{gold.unit_id}", gold.unit.image_url, gold.answers, gold.reasons, gold.unit.data)
+            NewGold(
+                f"copy:{gold.unit_id}",
+                gold.unit.image_url,
+                gold.answers,
+                gold.reasons,
+                gold.unit.data,
+                gold.unit.machine,
+            )
             for gold in found
             if gold.unit.state == UnitState.GOLDEN
         ]
