@@ -61,7 +61,7 @@ def make_job(guide: Guide) -> int:
     page.wait_for_url(re.compile(r"/jobs/\d+/design/"))
     page.get_by_label("Instructions").fill("<p>Choose what the drawing shows. A boot covers the ankle.</p>")
     page.get_by_role("button", name="Save", exact=True).click()
-    expect(page.get_by_text("Saved.")).to_be_visible()
+    expect(page.get_by_text("Saved.", exact=True)).to_be_visible()
     return guide.number()
 
 
