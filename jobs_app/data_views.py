@@ -219,7 +219,7 @@ def unit(request: TeamRequest, pk: int, unit_pk: int) -> HttpResponse:
     job = get_job(pk)
     found: Unit = get_object_or_404(Unit.objects.filter(job=job), pk=unit_pk)
     design = services.design_of(job)
-    judgments = Judgment.objects.filter(unit=found).select_related("contributor__user", "page").order_by("pk")
+    judgments = list(Judgment.objects.filter(unit=found).select_related("contributor__user", "page").order_by("pk"))
     source = upload_of(found)
     previous, following = neighbours(found)
     gold = TestQuestion.objects.filter(unit=found).first() if found.is_golden else None
@@ -232,13 +232,15 @@ def unit(request: TeamRequest, pk: int, unit_pk: int) -> HttpResponse:
         cells=source_cells(found, source[0].columns if source else services.source_columns(job=job)),
         source=source,
         results=result_views(design, found.result),
-        judgments=judgment_views(design, list(judgments)),
+        judgments=judgment_views(design, judgments),
         comparison=comparison_of(job, design, found),
         previous=previous,
         next=following,
         gold=gold,
         accepted=answer_words(design, gold.answers) if gold else [],
-        can_withdraw=found.state in {UnitState.NEW, UnitState.JUDGABLE} and not found.judgments_count,
+        can_withdraw=found.state in {UnitState.NEW, UnitState.JUDGABLE}
+        and not judgments
+        and found.slots == found.wanted,
         gold_url="" if found.is_golden else _quality_url(request, job, "jobs:gold_new"),
     )
     return htmx.render(request, "jobs/unit_detail.html", context)

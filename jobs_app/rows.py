@@ -39,7 +39,7 @@ class RowView:
     url: str
     picture: str
     results: list[ResultView]
-    cells: list[str]
+    cells: list[tuple[str, str]]
 
     @property
     def answer(self) -> str:
@@ -73,7 +73,7 @@ def row_views(
             url=reverse("jobs:unit", args=[request.team.slug, job.pk, unit.pk]),
             picture=picture_url(request.team, unit.image_url) if unit.image_url else "",
             results=result_views(design, unit.result),
-            cells=[_text(unit.data.get(column)) for column in columns],
+            cells=[(column, _text(unit.data.get(column))) for column in columns],
         )
         for unit in units
     ]
