@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpResponse
+from django.db import transaction
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.cache import never_cache
@@ -81,6 +82,7 @@ class Notice:
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 @team_view(may=LABEL)
+@transaction.non_atomic_requests  # what is written is one service's transaction: no lock is held while a page is drawn
 def work(request: TeamRequest, pk: int) -> HttpResponse:
     """The labeling page. GET shows the page this person holds, or a new one; POST submits and shows the next."""
     job = _job(pk)
@@ -90,17 +92,21 @@ def work(request: TeamRequest, pk: int) -> HttpResponse:
 
 
 def _submit(request: TeamRequest, job: Job) -> HttpResponse:
-    pages = Page.objects.select_related("job", "contributor")
-    page: Page = get_object_or_404(pages, pk=_number(request.POST.get("page")), job=job)
+    page_id = _number(request.POST.get("page"))
     try:
-        done = services.submit_page(page=page, user=request.user, submitted=dict(request.POST.lists()))
+        turn = services.submit_and_take(
+            job=job, page_id=page_id, user=request.user, submitted=dict(request.POST.lists())
+        )
+    except Page.DoesNotExist as error:
+        raise Http404 from error
     except services.InvalidAnswers as invalid:
-        return _show(request, job, page, answers=invalid.answers, errors=invalid.errors, status=422)
+        return _show(request, job, _page(page_id), answers=invalid.answers, errors=invalid.errors, status=422)
     except Refused as refusal:
         return _go_on(request, job, Notice(refusal.message))
+    done = turn.submission
     if done.too_fast and not done.removed:
         notice = Notice(done.too_fast, "error", "Not saved")
-        return _show(request, job, page, answers=done.answers, notice=notice, status=422)
+        return _show(request, job, _page(page_id), answers=done.answers, notice=notice, status=422)
     if done.too_fast:
         messages.error(request, done.too_fast)
         address = reverse("contribute:list", args=[request.team.slug])
@@ -108,15 +114,19 @@ def _submit(request: TeamRequest, job: Job) -> HttpResponse:
     if shown := _number(request.POST.get("shown")):
         services.acknowledge_misses(job=job, user=request.user, until=shown)
     if done.stale:
-        tasks.settle.delay_on_commit(team_id=request.team.pk, contributor_id=page.contributor_id)
-    return _go_on(request, job, _outcome(job, page, done))
+        tasks.settle.delay_on_commit(team_id=request.team.pk, contributor_id=done.contributor_id)
+    return _go_on(request, job, _outcome(job, done), turn)
 
 
-def _outcome(job: Job, page: Page, done: services.Submission) -> Notice:
+def _page(page_id: int) -> Page:
+    return Page.objects.select_related("contributor").get(pk=page_id)
+
+
+def _outcome(job: Job, done: services.Submission) -> Notice:
     """What a submit came to, in words; nothing in the usual case."""
     if done.passed_quiz is None:
         return Notice()
-    asked = len(page.unit_ids)
+    asked = done.test_questions
     score = f"You had {asked - done.missed} of {asked} test questions right."
     if done.passed_quiz:
         return Notice(f"{score} From now on your answers count.", "success", "You passed the quiz")
@@ -124,8 +134,11 @@ def _outcome(job: Job, page: Page, done: services.Submission) -> Notice:
     return Notice(f"{score} {needed} were needed.", "error", "You did not pass the quiz")
 
 
-def _go_on(request: TeamRequest, job: Job, notice: Notice) -> HttpResponse:
+def _go_on(request: TeamRequest, job: Job, notice: Notice, turn: services.Turn | None = None) -> HttpResponse:
     """After a submit: the next page at once, or without htmx by a redirect, so that loading again submits nothing."""
+    if request.htmx and turn is not None and (turn.page or turn.refusal):
+        code = turn.refusal.code if turn.refusal is not None else ""
+        return _show(request, job, turn.page, notice=notice, closed=turn.refusal, code=code)
     if request.htmx:
         return _next_page(request, job, notice)
     if notice.text:

@@ -189,7 +189,7 @@ def editor_context(job: Job, draft: Draft, *, refused: bool = False) -> dict[str
         "unsaved": (draft.title, draft.instructions, draft.cml) != (job.title, job.instructions, job.cml),
         "pictures": _picture_choices(draft.form, columns) if draft.form is not None else [],
         "picture_errors": [place.message for place in marked if place.field == "picture"],
-        "questions": [_question(draft.form, index, marked) for index in range(len(draft.form.items))]
+        "questions": [_question(draft.form, index, marked, draft.focus) for index in range(len(draft.form.items))]
         if draft.form is not None
         else [],
     }
@@ -237,7 +237,7 @@ def _picture_choices(form: Form, columns: list[str]) -> list[str]:
     )
 
 
-def _question(form: Form, index: int, placed: Iterable[Placed]) -> dict[str, Any]:
+def _question(form: Form, index: int, placed: Iterable[Placed], focus: str) -> dict[str, Any]:
     item = form.items[index]
     own = [place for place in placed if place.index == index]
     errors: dict[str, list[str]] = {}
@@ -261,7 +261,7 @@ def _question(form: Form, index: int, placed: Iterable[Placed]) -> dict[str, Any
         "tools": _tools(str(index), f"question {index + 1}", index, len(form.items)),
         "add_answer": f"answer:{index}",
         "errors": errors,
-        "open": bool(MORE_FIELDS & set(errors)),
+        "open": bool(MORE_FIELDS & set(errors)) or focus.startswith(f"q{index}-if"),
         "rules": [(rule, RULE_WORDS[rule]) for rule in ("", *RULES)],
         "methods": [("", f"Usual: {METHOD_WORDS[usual].lower()}"), *_methods(item, usual)],
         "others": others if not show.question or parent else [(show.question, show.question), *others],

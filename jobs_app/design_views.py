@@ -88,6 +88,9 @@ def _page(
     editable = request.membership.may(EDIT) and not frozen
     initial = {"title": draft.title, "instructions": draft.instructions, "cml": draft.cml}
     form = form or DesignForm(initial=initial)
+    for name, field in form.fields.items():
+        if draft.focus == f"id_{name}":
+            field.widget.attrs["autofocus"] = True
     if not editable:
         for field in form.fields.values():
             field.widget.attrs["readonly"] = True

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
 
-from labeling_platform.accounts.models import TeamOwned
-from labeling_platform.lib.uploads import CsvUpload
+from labeling_platform.accounts.models import Team, TeamOwned
+from labeling_platform.lib.tallies import Tally
+from labeling_platform.lib.uploads import ResumableUpload
 from models_app.models import CustomModel
 
 from .states import ContributorState, GoldSource, JobState, PageKind, PageState, UnitState
@@ -79,23 +81,19 @@ class Job(TeamOwned):
         return JobState(self.state)
 
 
-class JobUpload(TeamOwned, CsvUpload):
-    """A CSV of rows for a job. Lines with `_golden` true become test questions.
+class JobUpload(TeamOwned, ResumableUpload):
+    """A CSV of rows for a job. Lines with `_golden` true become test questions: those are `rows_golden`.
 
-    `last_line` is where adding its rows got to, so that a reader that died is continued, not repeated;
-    `token` and `lease_until` fence that dead reader.
+    `forced`: its rows are added although their columns are others than those of the rows that are there.
     """
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="uploads")
-    rows_total = models.IntegerField(default=0)
     rows_golden = models.IntegerField(default=0)
-    last_line = models.IntegerField(default=0)
-    token = models.BigIntegerField(default=0)
-    attempts = models.SmallIntegerField(default=0)
-    lease_until = models.DateTimeField(null=True, blank=True)
+    forced = models.BooleanField(default=False)
 
     class Meta:
         ordering = ["-id"]
+        indexes = [models.Index(fields=["job", "sha256"], name="job_upload_sha256")]
 
 
 class Unit(TeamOwned):
@@ -108,7 +106,7 @@ class Unit(TeamOwned):
     out (0: as uploaded). `shares` holds the aggregated share per value of the routing question once finalized.
     """
 
-    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="units")
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="units", db_index=False)
     key = models.CharField(max_length=80)
     data = models.JSONField(default=dict)
     image_url = models.TextField(blank=True)
@@ -135,7 +133,19 @@ class Unit(TeamOwned):
             models.Index(
                 fields=["job", "position", "id"], name="unit_to_give", condition=models.Q(state="judgable", slots__gt=0)
             ),
-            models.Index(fields=["job", "state"], name="unit_by_state"),
+            models.Index(fields=["job", "id"], name="unit_newest"),
+            models.Index(fields=["job", "state", "id"], name="unit_by_state"),
+            models.Index(
+                fields=["job", "agreement", "id"],
+                name="unit_by_agreement",
+                condition=models.Q(agreement__isnull=False),
+            ),
+            GinIndex(
+                fields=["result"],
+                name="unit_by_answer",
+                opclasses=["jsonb_path_ops"],
+                condition=models.Q(state="finalized"),
+            ),
         ]
 
     @property
@@ -259,3 +269,14 @@ class Judgment(TeamOwned):
             models.Index(fields=["contributor"], name="judgment_gold", condition=models.Q(missed__isnull=False)),
             models.Index(fields=["contributor", "created_at"], name="judgment_by_person"),
         ]
+
+
+class UnitTally(TeamOwned, Tally):
+    """How many units of a job are in a state (`line`), and "judgments" that count; written by triggers only."""
+
+    # The constraints stand in the migration: they cascade in the database, behind what the triggers still write.
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="+", db_constraint=False)
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="+", db_constraint=False)
+
+    class Meta:
+        indexes = [models.Index(fields=["job", "line"], name="unit_tally")]

@@ -10,8 +10,9 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from jobs_app.models import Job, Unit
-from labeling_platform.accounts.models import TeamOwned
-from labeling_platform.lib.uploads import CsvUpload
+from labeling_platform.accounts.models import Team, TeamOwned
+from labeling_platform.lib.tallies import Tally
+from labeling_platform.lib.uploads import ResumableUpload
 from models_app.models import CustomModel, ModelVersion
 
 from .states import RowState, WorkflowState
@@ -63,22 +64,10 @@ class Workflow(TeamOwned):
         return self.kind == WorkflowKind.MODEL_THEN_JOB
 
 
-class WorkflowUpload(TeamOwned, CsvUpload):
-    """A CSV of unlabelled data; `columns` are its headers in order (image_url among them).
-
-    A file that the workflow has already seen is `held` until a person says whether its rows are wanted again.
-    `rows_total` is known after the file was checked; `last_line` is where adding its rows got to, so that a
-    reader that died is continued, not repeated. `token` and `lease_until` fence that dead reader.
-    """
+class WorkflowUpload(TeamOwned, ResumableUpload):
+    """A CSV of unlabelled data; `columns` are its headers in order (image_url among them)."""
 
     workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, related_name="uploads")
-    duplicate_of = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
-    held = models.BooleanField(default=False)
-    rows_total = models.IntegerField(default=0)
-    last_line = models.IntegerField(default=0)
-    token = models.BigIntegerField(default=0)
-    attempts = models.SmallIntegerField(default=0)
-    lease_until = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["-id"]
@@ -140,3 +129,18 @@ class WorkflowRow(TeamOwned):
     @property
     def row_state(self) -> RowState:
         return RowState(self.state)
+
+
+class RowTally(TeamOwned, Tally):
+    """How many rows of a workflow are in a state, and of those how many people finished; written by triggers only.
+
+    `line` is a RowState, or "unlike" (unlike the training data), "human" (routed and finalized by people),
+    "canceled" (routed and withdrawn in the job).
+    """
+
+    # The constraints stand in the migration: they cascade in the database, behind what the triggers still write.
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="+", db_constraint=False)
+    workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, related_name="+", db_constraint=False)
+
+    class Meta:
+        indexes = [models.Index(fields=["workflow", "line"], name="row_tally")]

@@ -18,6 +18,7 @@ from models_app.models import HoldoutPrediction, TrainingImage
 from ..design import Design, routing_question
 from ..models import Contributor, Job, Judgment, TestQuestion, Unit
 from ..quality import is_missed, shuffled
+from ..querysets import rows_people_agree_on
 from ..states import GoldSource, UnitState
 from .results import design_of
 
@@ -168,16 +169,12 @@ def make_golds_from_finalized(*, job: Job, count: int, minimum_agreement: float,
     Taken are rows with two or more trusted judgments and an agreement of at least `minimum_agreement`, turn by turn
     from each answer, so that no answer is easy to guess. Returns how many were made.
     """
-    rows = Unit.objects.filter(
-        job=job, state=UnitState.FINALIZED, judgments_count__gte=2, agreement__gte=minimum_agreement
-    )
-    taken = Unit.objects.filter(job=job, state__in=UnitState.golden_states()).values_list("key", flat=True)
-    used = {int(key.removeprefix("gold:unit:")) for key in taken if key.startswith("gold:unit:")}
+    rows = rows_people_agree_on(job, minimum_agreement)
     design = design_of(job)
     by_answer: dict[str, list[NewGold]] = {}
-    for unit in rows.order_by("-agreement", "pk").exclude(pk__in=used)[: 20 * count]:
+    for unit in rows.order_by("-agreement", "pk")[: 20 * count]:
         answers = {
-            question.name: list(unit.result.get(question.name, {}).get("answers", []))
+            question.name: _result_answers(unit, question.name)
             for question in design.questions
             if question.gold and question.options and question.kind != "ratings"
         }
@@ -185,6 +182,12 @@ def make_golds_from_finalized(*, job: Job, count: int, minimum_agreement: float,
             item = NewGold(f"unit:{unit.pk}", unit.image_url, _clean(answers), data=unit.data, machine=unit.machine)
             by_answer.setdefault(repr(item.answers), []).append(item)
     return add_golds(job=job, items=_in_turns(by_answer.values(), count), source=GoldSource.FINALIZED, actor=actor)
+
+
+def _result_answers(unit: Unit, name: str) -> list[str]:
+    """What people came to; several ticked answers are one there, each on its line (see `aggregate`)."""
+    found = unit.result.get(name, {}).get("answers", [])
+    return [answer for joined in found for answer in joined.split("\n")]
 
 
 def _in_turns(groups: Iterable[list[NewGold]], count: int) -> list[NewGold]:

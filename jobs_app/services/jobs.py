@@ -17,6 +17,7 @@ from models_app.models import CustomModel
 
 from ..design import DesignProblem, check_routing_design, derive_name, parse_design
 from ..models import Contributor, Job, TestQuestion, Unit
+from ..quality import make_plan
 from ..states import GoldSource, JobState, UnitState
 from ..templates_cml import (
     CATEGORIZE_INSTRUCTIONS,
@@ -198,6 +199,7 @@ def save_settings(*, job: Job, actor: User | None, **values: Any) -> None:
             code="launched",
         )
     _check_dynamic(job, changed)
+    _check_pages(job, changed)
     if not changed:
         return
     Job.objects.filter(pk=job.pk).update(**changed)
@@ -222,6 +224,27 @@ def _check_dynamic(job: Job, changed: Mapping[str, Any]) -> None:
         raise Refused("Say the most judgments that a row may get while people disagree.", code="no_most")
 
 
+def _check_pages(job: Job, changed: Mapping[str, Any]) -> None:
+    """Some page has to have room for a row."""
+    names = ("units_per_page", "quiz_length", "golds_per_page", "pages_per_gold")
+    plan = make_plan(golds=0, **{name: changed.get(name, getattr(job, name)) for name in names})
+    if plan.golds_per_page >= plan.units_per_page and plan.pages_per_gold == 1:
+        raise Refused(
+            "Then every page would be test questions only. Put them on one page in 2 or more, or more rows on a page.",
+            code="no_room",
+        )
+
+
+def locked_settings(job: Job) -> dict[str, str]:
+    """The settings that cannot change any more, and why."""
+    locked: dict[str, str] = {}
+    if job.state != JobState.UNORDERED:
+        locked |= dict.fromkeys(LOCKED_BY_LAUNCH, "Locked: the job was launched.")
+    if job.design_frozen_at is not None:
+        locked |= dict.fromkeys(LOCKED_BY_WORKFLOW, "Locked: a launched workflow uses the job.")
+    return locked
+
+
 @transaction.atomic
 def launch_job(*, job: Job, actor: User | None, count: int | None = None) -> int:
     """Launch rows that are not launched yet, oldest first: `count` of them, or all; returns how many.
@@ -233,8 +256,8 @@ def launch_job(*, job: Job, actor: User | None, count: int | None = None) -> int
         raise problem
     units = Unit.objects.filter(job=job, state=UnitState.NEW)
     if count is not None:
-        first = list(units.order_by("position", "pk").values_list("pk", flat=True)[: max(0, count)])
-        units = units.filter(pk__in=first)
+        first = units.order_by("position", "pk")[: max(0, count)]
+        units = Unit.objects.filter(pk__in=first.values("pk"))
     job = Job.objects.select_for_update(no_key=True).get(pk=job.pk)
     if job.state == JobState.CANCELED:
         raise Refused("A canceled job cannot be launched.", code="canceled")
@@ -267,8 +290,13 @@ def launch_warnings(*, job: Job) -> list[str]:
     plan, warnings = plan_of(job), []
     if not plan.active:
         warnings.append(
-            f"The job has {plan.golds} test question(s); they are used from {plan.golds + plan.missing} on. "
-            "Without them every answer is trusted."
+            f"The job has {plan.golds or 'no'} test question{'' if plan.golds == 1 else 's'}; they are used from "
+            f"{plan.golds + plan.missing} on. Without them every answer is trusted."
+        )
+    elif not plan.max_rows:
+        warnings.append(
+            f"The quiz takes {plan.quiz_length} of the {plan.golds} test questions, so none is left for the work and "
+            "nobody can go on after it. Make more test questions or the quiz shorter."
         )
     if is_template_instructions(job.instructions):
         warnings.append("The instructions are still the template's own. Write yours on the Design tab.")

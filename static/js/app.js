@@ -78,6 +78,10 @@
   window.addEventListener("pageshow", (event) => { // "back" brings the page as it was left
     if (event.persisted) document.querySelectorAll("form[data-sent]").forEach(() => location.reload());
   });
+  for (const tab of document.querySelectorAll(".tabs > [aria-current]")) { // a phone shows a part of the row of tabs
+    const row = tab.parentElement;
+    row.scrollLeft = tab.offsetLeft - row.offsetLeft - (row.clientWidth - tab.offsetWidth) / 2;
+  }
   on("change", "form[data-auto-submit]", (form) => form.requestSubmit());
 
   const showFile = (zone) => {

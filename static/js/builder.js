@@ -1,5 +1,6 @@
 // The form builder with the keyboard: Enter goes to the next answer or adds one, "More settings" stays open when the
-// server draws the questions anew, messages at fields go when they are mended. Its buttons are ordinary form posts without this file.
+// server draws the questions anew, messages at fields go when they are mended. Without this file its buttons are
+// ordinary form posts.
 (() => {
   const field = (element) => element instanceof Element && element.closest("#builder input, #builder select");
 
@@ -14,11 +15,13 @@
     else input.closest(".builder-answers").querySelector("[id$='-answer']").click();
   });
 
-  let open = [];
-  const key = (details) => details.closest("[data-question]").dataset.question || details.id;
+  let swapping = false;
+  let open = new Set(); // names of questions, ids of those that had none yet
   document.addEventListener("htmx:beforeSwap", (event) => {
-    if (event.detail.target.id !== "editor") return;
-    open = [...document.querySelectorAll(".builder-more[open]")].map(key);
+    swapping = event.detail.target.id === "editor" && event.detail.shouldSwap;
+    if (!swapping) return;
+    const shown = [...document.querySelectorAll(".builder-more[open]")];
+    open = new Set(shown.map((details) => details.closest("[data-question]").dataset.question || details.id));
   });
   // A message at a field goes when the list of problems, which is kept up to date, no longer has it.
   document.addEventListener("htmx:afterSettle", () => {
@@ -29,9 +32,12 @@
     }
   });
   document.addEventListener("htmx:afterSwap", () => {
-    for (const details of document.querySelectorAll(".builder-more")) if (open.includes(key(details))) details.open = true;
+    if (!swapping) return; // what follows must not take the focus from somebody who types
+    swapping = false;
+    for (const details of document.querySelectorAll(".builder-more")) {
+      if (open.has(details.closest("[data-question]").dataset.question) || open.has(details.id)) details.open = true;
+    }
     const wanted = document.querySelector("#editor [autofocus]");
     if (wanted && wanted !== document.activeElement) wanted.focus();
-    open = [];
   });
 })();

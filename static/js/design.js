@@ -36,8 +36,10 @@
       lines = document.createElement("div");
       lines.className = "code-lines";
       lines.setAttribute("aria-hidden", "true");
+      const focused = document.activeElement === area; // moving it takes the focus away
       area.replaceWith(box);
       box.append(lines, area);
+      if (focused) area.focus();
       area.addEventListener("scroll", () => { lines.scrollTop = area.scrollTop; });
     }
     number(area, lines);
