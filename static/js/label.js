@@ -171,7 +171,7 @@
 
   // --- submitting ------------------------------------------------------------------------------------
   let staleToken = false;
-  const trouble = (title, text) => {
+  const trouble = (title, text, action = "Try again") => {
     const note = document.getElementById("unit-trouble");
     if (!note) return;
     note.hidden = !title;
@@ -179,7 +179,7 @@
     note.querySelector("[data-trouble-text]").textContent = text;
     const label = form().querySelector("[data-submit-label]");
     label.dataset.usual ??= label.textContent;
-    label.textContent = title ? "Try again" : label.dataset.usual;
+    label.textContent = title && action ? action : label.dataset.usual;
   };
   const NOT_SAVED = "Not saved yet";
   const SIGNED_OUT = "You are signed out. Your answers are still here: sign in again in another tab, then come back and try again.";
@@ -267,7 +267,7 @@
     if (left <= 120 && told < 1) { told = 1; say("Less than two minutes are left for this page."); }
     if (left <= 0 && told < 2) {
       told = 2;
-      trouble("The time for this page is over", "Its rows go back to the others. Save now: if nobody was given them yet, your answers still count; otherwise they are not kept.");
+      trouble("The time for this page is over", "Its rows go to others now. If you save at once your answers may still count; later they are not kept.", "");
     }
   };
   setInterval(showTime, 1000);
