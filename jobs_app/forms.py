@@ -82,7 +82,10 @@ class LaunchForm(forms.Form):
 
     count = forms.IntegerField(label=_("Rows to launch"), min_value=1)
     judgments_per_unit = forms.IntegerField(
-        label=_("Judgments per row"), min_value=1, max_value=20, help_text=_("How many people answer each row.")
+        label=_("Judgments per row"),
+        min_value=1,
+        max_value=20,
+        help_text=_("How many people answer each row. Three or more show where they disagree."),
     )
     units_per_page = forms.IntegerField(
         label=_("Rows per page"),
@@ -91,13 +94,14 @@ class LaunchForm(forms.Form):
         help_text=_("How many a contributor gets at once, test questions included."),
     )
 
-    def __init__(self, *args: Any, waiting: int, locked: Mapping[str, str], **kwargs: Any) -> None:
+    def __init__(self, *args: Any, waiting: int, oldest_first: bool, locked: Mapping[str, str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.waiting = waiting
         count = self.fields["count"]
-        count.help_text = _("Of %(waiting)s waiting, in the order of upload or mixed, as the settings say.") % {
-            "waiting": f"{waiting:,}"
-        }
+        help_text = (
+            _("Of %(waiting)s that wait, oldest first.") if oldest_first else _("Of %(waiting)s that wait, mixed.")
+        )
+        count.help_text = help_text % {"waiting": f"{waiting:,}"}
         count.widget.attrs["max"] = max(1, waiting)
         _lock(self.fields, locked)
 
@@ -139,24 +143,6 @@ def _lock(fields: Mapping[str, forms.Field], locked: Mapping[str, str]) -> None:
             fields[name].help_text = format_html(
                 '{} <span class="field-locked">{}</span>', fields[name].help_text, reason
             )
-
-
-class DesignForm(forms.Form):
-    title = forms.CharField(label=_("Title"), max_length=254)
-    instructions = forms.CharField(
-        label=_("Instructions"),
-        required=False,
-        max_length=50_000,
-        help_text=_("Shown to contributors before they begin. Simple HTML is allowed."),
-        widget=forms.Textarea(attrs={"rows": 10, "spellcheck": "true"}),
-    )
-    cml = forms.CharField(
-        label=_("Design (CML)"),
-        required=False,
-        strip=False,
-        help_text=_("HTML with questions as cml: tags. {{image_url}} shows the row's picture."),
-        widget=forms.Textarea(attrs={"rows": 16, "spellcheck": "false", "class": "mono", "autocapitalize": "off"}),
-    )
 
 
 class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]

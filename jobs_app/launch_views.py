@@ -56,7 +56,13 @@ def _form(request: TeamRequest, job: Job, waiting: int) -> LaunchForm:
         "judgments_per_unit": job.judgments_per_unit,
         "units_per_page": job.units_per_page,
     }
-    return LaunchForm(typed, waiting=waiting, locked=services.locked_settings(job), initial=initial)
+    return LaunchForm(
+        typed,
+        waiting=waiting,
+        oldest_first=job.in_upload_order,
+        locked=services.locked_settings(job),
+        initial=initial,
+    )
 
 
 def _launch(request: TeamRequest, job: Job, form: LaunchForm, confirmed: Collection[str]) -> int:
@@ -97,6 +103,7 @@ def _page(request: TeamRequest, job: Job, form: LaunchForm, counts: Any) -> Http
         request,
         job,
         "launch",
+        on_launch=True,
         form=form,
         counts=counts,
         plan=plan,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import GinIndex
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
 
 from labeling_platform.accounts.models import Team, TeamOwned
 from labeling_platform.lib.tallies import Tally
-from labeling_platform.lib.uploads import CsvUpload
+from labeling_platform.lib.uploads import ResumableUpload
 from models_app.models import CustomModel
 
 from .states import ContributorState, GoldSource, JobState, PageKind, PageState, UnitState
@@ -80,23 +81,19 @@ class Job(TeamOwned):
         return JobState(self.state)
 
 
-class JobUpload(TeamOwned, CsvUpload):
-    """A CSV of rows for a job. Lines with `_golden` true become test questions.
+class JobUpload(TeamOwned, ResumableUpload):
+    """A CSV of rows for a job. Lines with `_golden` true become test questions: those are `rows_golden`.
 
-    `last_line` is where adding its rows got to, so that a reader that died is continued, not repeated;
-    `token` and `lease_until` fence that dead reader.
+    `forced`: its rows are added although their columns are others than those of the rows that are there.
     """
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="uploads")
-    rows_total = models.IntegerField(default=0)
     rows_golden = models.IntegerField(default=0)
-    last_line = models.IntegerField(default=0)
-    token = models.BigIntegerField(default=0)
-    attempts = models.SmallIntegerField(default=0)
-    lease_until = models.DateTimeField(null=True, blank=True)
+    forced = models.BooleanField(default=False)
 
     class Meta:
         ordering = ["-id"]
+        indexes = [models.Index(fields=["job", "sha256"], name="job_upload_sha256")]
 
 
 class Unit(TeamOwned):
@@ -109,7 +106,7 @@ class Unit(TeamOwned):
     out (0: as uploaded). `shares` holds the aggregated share per value of the routing question once finalized.
     """
 
-    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="units")
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="units", db_index=False)
     key = models.CharField(max_length=80)
     data = models.JSONField(default=dict)
     image_url = models.TextField(blank=True)
@@ -136,7 +133,19 @@ class Unit(TeamOwned):
             models.Index(
                 fields=["job", "position", "id"], name="unit_to_give", condition=models.Q(state="judgable", slots__gt=0)
             ),
-            models.Index(fields=["job", "state"], name="unit_by_state"),
+            models.Index(fields=["job", "id"], name="unit_newest"),
+            models.Index(fields=["job", "state", "id"], name="unit_by_state"),
+            models.Index(
+                fields=["job", "agreement", "id"],
+                name="unit_by_agreement",
+                condition=models.Q(agreement__isnull=False),
+            ),
+            GinIndex(
+                fields=["result"],
+                name="unit_by_answer",
+                opclasses=["jsonb_path_ops"],
+                condition=models.Q(state="finalized"),
+            ),
         ]
 
     @property

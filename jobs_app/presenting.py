@@ -60,6 +60,7 @@ def unit_card(request: TeamRequest, unit: Unit) -> dict[str, Any]:
     shares = sorted((unit.shares or {}).items(), key=lambda pair: -pair[1])
     return {
         "unit": unit,
+        "url": reverse("jobs:unit", args=[request.team.slug, unit.job_id, unit.pk]),
         "picture": picture_url(request.team, unit.image_url) if unit.image_url else "",
         "answer": shares[0][0] if shares else "",
         "share": shares[0][1] if shares else None,

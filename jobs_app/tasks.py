@@ -1,4 +1,4 @@
-"""The asynchronous story of jobs: pages whose time ran out are given back, contributors are settled."""
+"""The asynchronous story of jobs: files are read, pages whose time ran out are given back, contributors are settled."""
 
 from __future__ import annotations
 
@@ -10,12 +10,22 @@ from django_scopes import scopes_disabled
 from labeling_platform.accounts.tasks import TeamTask
 from labeling_platform.lib.tallies import compact
 
-from . import services
-from .models import Contributor, Job, UnitTally
+from . import ingest, services
+from .models import Contributor, Job, JobUpload, UnitTally
 
 log = logging.getLogger(__name__)
 SWEEP_SECONDS = 10
 AT_ONCE = 200
+
+
+@shared_task(base=TeamTask, name="jobs.read_rows")
+def read_rows(*, team_id: int, upload_id: int) -> None:
+    """Read an uploaded file into rows and test questions, a while at a time."""
+    upload = JobUpload.objects.select_related("job__team", "created_by").filter(pk=upload_id).first()
+    if upload is None:
+        log.info("upload %s is gone", upload_id)
+    elif ingest.read_rows(upload=upload):
+        read_rows.delay(team_id=team_id, upload_id=upload_id)
 
 
 @shared_task(base=TeamTask, name="jobs.settle")
@@ -35,13 +45,15 @@ def settle_stale(job: Job) -> None:
 
 @shared_task(name="jobs.sweep")
 def sweep() -> None:
-    """Of all teams: give back expired pages, finish jobs that are done, send the hints for who is to be settled."""
+    """Of all teams: give back expired pages, finish jobs that are done, send hints for what waits to be done."""
     with scopes_disabled():
         released = services.release_expired_pages()
         services.finish_done_jobs()
-        stale = services.find_stale()
+        stale, unread = services.find_stale(), services.find_unread()
         compact(UnitTally, "job")
     if released:
         log.info("gave back %s expired pages", released)
     for team_id, contributor_id in stale:
         settle.apply_async(kwargs={"team_id": team_id, "contributor_id": contributor_id}, expires=SWEEP_SECONDS)
+    for team_id, upload_id in unread:
+        read_rows.apply_async(kwargs={"team_id": team_id, "upload_id": upload_id}, expires=SWEEP_SECONDS)

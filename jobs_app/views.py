@@ -23,7 +23,7 @@ from .forms import CopyForm, NewJobForm, OwnJobForm, SettingsForm
 from .models import Job
 from .presenting import get_job, page_context
 from .quality import Plan, make_plan
-from .querysets import job_counts, job_list
+from .querysets import job_counts, job_figures, job_list
 from .states import JobState
 
 MODEL, OWN = "model", "own"
@@ -36,8 +36,11 @@ def job_list_page(request: TeamRequest) -> HttpResponse:
     jobs, state = job_list(), request.GET.get("state", "")
     if state in JobState.values:
         jobs = jobs.filter(state=state)
+    page = Paginator(jobs, 25).get_page(request.GET.get("page"))
+    figures = job_figures(page.object_list)
     context = {
-        "page": Paginator(jobs, 25).get_page(request.GET.get("page")),
+        "page": page,
+        "jobs": [(job, figures[job.pk]) for job in page],
         "can_edit": request.membership.may(EDIT),
         "state": state,
         "states": JobState.choices,

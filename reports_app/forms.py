@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from django import forms
+from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
 from labeling_platform.lib.errors import Refused
@@ -52,24 +53,24 @@ class JobReportForm(forms.Form):
         widget=forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"}),
     )
     dates = forms.ChoiceField(
-        required=False,
         label=_("Dates"),
-        choices=[(ISO, _("2016-01-28T19:02:18.000Z (ISO 8601)")), (NATIVE, _("1/28/2016 19:02:18"))],
+        help_text=_("All times are in UTC."),
+        choices=[(ISO, "2016-01-28T19:02:18.000Z"), (NATIVE, "1/28/2016 19:02:18")],
     )
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
+    def __init__(self, data: QueryDict | None = None) -> None:
         usual = {name: value for options in DEFAULTS.values() for name, value in options.items()}
-        kwargs.setdefault("initial", {"kind": ReportKind.AGGREGATED.value, **usual})
-        super().__init__(*args, **kwargs)
+        if data is not None:
+            data = data.copy()
+            data.setdefault("dates", ISO)
+        super().__init__(data, initial={"kind": ReportKind.AGGREGATED.value, **usual})
 
     def clean(self) -> dict[str, Any]:
         """`options` are those of the chosen kind, checked."""
         given = super().clean() or {}
         if "kind" in given:
-            # What was left empty is as usual; a check box that was not ticked is off.
-            options = {name: value for name, value in given.items() if name != "dates" or value}
             try:
-                given["options"] = choose_options(ReportKind(given["kind"]), options)
+                given["options"] = choose_options(ReportKind(given["kind"]), given)
             except Refused as refused:
                 self.add_error("min_confidence", refused.message)
         return given

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django_scopes import scopes_disabled
 
-from jobs_app.models import Contributor, Job, Page, TestQuestion, Unit
+from jobs_app.models import Contributor, Job, JobUpload, Judgment, Page, TestQuestion, Unit
 from jobs_app.templates_cml import routing_template
 from labeling_platform.accounts.invitations import make_invite_link
 from labeling_platform.accounts.models import Feature, Membership, Team, User
@@ -71,6 +71,15 @@ TABLE: dict[str, tuple[str, str]] = {
     "jobs:design": ("GET", "view"),
     "jobs:preview": ("POST", "edit"),
     "jobs:data": ("GET", "view"),
+    "jobs:upload": ("POST", "edit"),
+    "jobs:upload_detail": ("GET", "view"),
+    "jobs:upload_file": ("GET", "edit"),
+    "jobs:upload_problems": ("GET", "view"),
+    "jobs:upload_confirm": ("POST", "edit"),
+    "jobs:upload_discard": ("POST", "edit"),
+    "jobs:sample": ("GET", "view"),
+    "jobs:unit": ("GET", "view"),
+    "jobs:unit_withdraw": ("POST", "edit"),
     "jobs:settings": ("GET", "view"),
     "jobs:quality": ("GET", "view"),
     "jobs:gold_make": ("GET POST", "edit"),
@@ -86,6 +95,8 @@ TABLE: dict[str, tuple[str, str]] = {
     "contribute:job": ("GET", "label"),
     "contribute:work": ("GET POST", "label"),
     "contribute:give_back": ("POST", "label"),
+    "contribute:acknowledge": ("POST", "label"),
+    "contribute:contest": ("POST", "label"),
     "workflows:list": ("GET", "view"),
     "workflows:new": ("GET POST", "edit"),
     "workflows:preview": ("GET", "edit"),
@@ -162,6 +173,7 @@ def make_world(slug: str) -> World:
     )
     golden = Unit.objects.create(team=team, job=job, key="g1", image_url="http://127.0.0.1:9/5.jpg", state="golden")
     gold = TestQuestion.objects.create(team=team, job=job, unit=golden, answers={"image_category": ["boots"]})
+    rows = JobUpload.objects.create(job=job, **kept)
     place = Contributor.objects.create(team=team, job=job, user=people["contributor"])
     page = Page.objects.create(
         team=team,
@@ -169,6 +181,16 @@ def make_world(slug: str) -> World:
         contributor=place,
         unit_ids=[unit.pk],
         expires_at=timezone.now() + timezone.timedelta(hours=1),
+    )
+    miss = Judgment.objects.create(
+        team=team,
+        job=job,
+        unit=golden,
+        contributor=place,
+        page=page,
+        answers={},
+        missed=True,
+        started_at=timezone.now(),
     )
     workflow = Workflow.objects.create(
         team=team,
@@ -190,8 +212,8 @@ def make_world(slug: str) -> World:
     return {
         "team": team, "people": people, "model": model, "upload": upload, "evaluation": evaluation, "job": job,
         "page": page, "workflow": workflow, "sent": sent, "row": row, "report": report, "version": version,
-        "invitation": invitation, "membership": membership,
-        "gold": gold, "place": place,
+        "invitation": invitation, "membership": membership, "gold": gold, "judgment": miss, "place": place,
+        "rows": rows, "unit": unit,
     }  # fmt: skip
 
 
@@ -215,13 +237,16 @@ def address(name: str, world: World, team: Team) -> str:
     for part in re.findall(r"<(?:\w+:)?(\w+)>", text):
         wanted[part] = {
             "pk": world[main].pk if main else None,
-            "upload_pk": world["upload" if space == "models" else "sent"].pk,
+            "upload_pk": world[{"models": "upload", "jobs": "rows"}.get(space, "sent")].pk,
             "evaluation_pk": world["evaluation"].pk,
             "row_pk": world["row"].pk,
+            "judgment_pk": world["judgment"].pk,
             "workflow_pk": world["workflow"].pk,
             "invitation_pk": world["invitation"].pk,
             "membership_pk": world["membership"].pk,
             "job_pk": world["job"].pk,
+            "unit_pk": world["unit"].pk,
+            "sample": "rows",
             "number": 1,
             "action": "pause",
             "gold_pk": world["gold"].pk,

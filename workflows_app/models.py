@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from jobs_app.models import Job, Unit
 from labeling_platform.accounts.models import Team, TeamOwned
 from labeling_platform.lib.tallies import Tally
-from labeling_platform.lib.uploads import CsvUpload
+from labeling_platform.lib.uploads import ResumableUpload
 from models_app.models import CustomModel, ModelVersion
 
 from .states import RowState, WorkflowState
@@ -64,22 +64,10 @@ class Workflow(TeamOwned):
         return self.kind == WorkflowKind.MODEL_THEN_JOB
 
 
-class WorkflowUpload(TeamOwned, CsvUpload):
-    """A CSV of unlabelled data; `columns` are its headers in order (image_url among them).
-
-    A file that the workflow has already seen is `held` until a person says whether its rows are wanted again.
-    `rows_total` is known after the file was checked; `last_line` is where adding its rows got to, so that a
-    reader that died is continued, not repeated. `token` and `lease_until` fence that dead reader.
-    """
+class WorkflowUpload(TeamOwned, ResumableUpload):
+    """A CSV of unlabelled data; `columns` are its headers in order (image_url among them)."""
 
     workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, related_name="uploads")
-    duplicate_of = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
-    held = models.BooleanField(default=False)
-    rows_total = models.IntegerField(default=0)
-    last_line = models.IntegerField(default=0)
-    token = models.BigIntegerField(default=0)
-    attempts = models.SmallIntegerField(default=0)
-    lease_until = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["-id"]

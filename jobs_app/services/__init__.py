@@ -1,5 +1,16 @@
 """What can be done with jobs, their rows, test questions, pages and contributors."""
 
+from .data import (
+    columns_differ,
+    confirm_upload,
+    discard_upload,
+    find_unread,
+    receive_rows,
+    required_columns,
+    source_columns,
+    upload_problem,
+)
+from .designs import check_design, columns_of
 from .golds import (
     NewGold,
     acknowledge_misses,
@@ -31,32 +42,48 @@ from .jobs import (
     save_design,
     save_settings,
 )
-from .pages import page_units, plan_of, release_expired_pages, release_page, take_page, upcoming_pictures
+from .pages import (
+    page_units,
+    plan_of,
+    release_expired_pages,
+    release_page,
+    take_page,
+    upcoming_pictures,
+    why_closed,
+)
 from .results import design_of, finish_done_jobs
 from .standing import find_stale, flag_contributor, readmit_contributor, reject_contributor, settle_contributor
-from .submitting import InvalidAnswers, Submission, prefix_of, submit_page
-from .units import NewUnit, add_units, cancel_unit
+from .submitting import InvalidAnswers, Submission, Turn, prefix_of, submit_and_take, submit_page
+from .units import NewUnit, add_units, cancel_unit, copy_units
 
 __all__ = [
     "InvalidAnswers",
     "NewGold",
     "NewUnit",
     "Submission",
+    "Turn",
     "acknowledge_misses",
     "add_golds",
     "add_units",
     "cancel_job",
     "cancel_unit",
+    "check_design",
     "check_gold_answers",
     "check_routing",
+    "columns_differ",
+    "columns_of",
+    "confirm_upload",
     "contest",
     "copy_job",
+    "copy_units",
     "create_job",
     "create_routing_job",
     "design_of",
     "design_problems",
+    "discard_upload",
     "edit_test_question",
     "find_stale",
+    "find_unread",
     "finish_done_jobs",
     "flag_contributor",
     "freeze_design",
@@ -73,16 +100,22 @@ __all__ = [
     "plan_of",
     "prefix_of",
     "readmit_contributor",
+    "receive_rows",
     "reject_contributor",
     "release_expired_pages",
     "release_page",
+    "required_columns",
     "resume_job",
     "review_test_question",
     "save_design",
     "save_settings",
     "settle_contributor",
+    "source_columns",
+    "submit_and_take",
     "submit_page",
     "switch_test_question",
     "take_page",
     "upcoming_pictures",
+    "upload_problem",
+    "why_closed",
 ]

@@ -15,7 +15,7 @@ from labeling_platform.accounts.services import record
 from labeling_platform.lib.errors import Refused
 from models_app.models import CustomModel
 
-from ..design import DesignProblem, check_columns, check_routing_design, derive_name, parse_design
+from ..design import DesignProblem, check_routing_design, derive_name, parse_design
 from ..models import Contributor, Job, TestQuestion, Unit
 from ..quality import make_plan
 from ..states import GoldSource, JobState, UnitState
@@ -26,6 +26,7 @@ from ..templates_cml import (
     is_template_instructions,
     routing_template,
 )
+from .designs import check_design
 from .golds import NewGold, add_golds
 from .pages import plan_of
 
@@ -133,7 +134,14 @@ def copy_job(*, job: Job, actor: User | None, title: str = "", test_questions: b
     if test_questions:
         found = TestQuestion.objects.filter(job=job).select_related("unit")
         golds = [
-            NewGold(f"copy:{gold.unit_id}", gold.unit.image_url, gold.answers, gold.reasons, gold.unit.data)
+            NewGold(
+                f"copy:{gold.unit_id}",
+                gold.unit.image_url,
+                gold.answers,
+                gold.reasons,
+                gold.unit.data,
+                gold.unit.machine,
+            )
             for gold in found
             if gold.unit.state == UnitState.GOLDEN
         ]
@@ -162,7 +170,7 @@ def save_design(*, job: Job, actor: User | None, title: str, instructions: str, 
     job = Job.objects.select_for_update(no_key=True).get(pk=job.pk)
     if job.design_frozen_at is not None:
         raise Refused(FROZEN, code="frozen")
-    if errors := parse_design(cml).errors:
+    if errors := [problem for problem in check_design(job=job, cml=cml) if problem.level == "error"]:
         raise Refused(
             f"The design has {len(errors)} problem(s); it was not saved. "
             f"The first is in line {errors[0].line}: {errors[0].message}",
@@ -273,12 +281,8 @@ def launch_error(job: Job) -> Refused | None:
 
 
 def design_problems(job: Job, *, level: str = "") -> list[DesignProblem]:
-    """What is wrong with the job's design, by itself and with the columns of its newest row; errors and warnings."""
-    design = parse_design(job.cml)
-    newest = Unit.objects.filter(job=job, state__in=UnitState.row_states()).order_by("-pk").first()
-    columns = {*newest.data, *(["image_url"] if newest.image_url else [])} if newest else set()
-    problems = [*design.problems, *check_columns(design, columns)]
-    return [problem for problem in problems if not level or problem.level == level]
+    """What is wrong with the job's design (on its newest rows' columns, too), errors and warnings."""
+    return [problem for problem in check_design(job=job, cml=job.cml) if not level or problem.level == level]
 
 
 def launch_warnings(*, job: Job) -> list[str]:
@@ -286,8 +290,8 @@ def launch_warnings(*, job: Job) -> list[str]:
     plan, warnings = plan_of(job), []
     if not plan.active:
         warnings.append(
-            f"The job has {plan.golds} test question(s); they are used from {plan.golds + plan.missing} on. "
-            "Without them every answer is trusted."
+            f"The job has {plan.golds or 'no'} test question{'' if plan.golds == 1 else 's'}; they are used from "
+            f"{plan.golds + plan.missing} on. Without them every answer is trusted."
         )
     elif not plan.max_rows:
         warnings.append(

@@ -30,6 +30,7 @@ def judged_row_ids(contributor: Contributor, *, tainted: bool = False) -> list[i
 def remove(contributor: Contributor, rows: Sequence[Unit]) -> None:
     """Remove a locked contributor whose accuracy is too low; `rows` are all rows they judged, locked."""
     if ContributorState.move(Contributor.objects.filter(pk=contributor.pk), ContributorState.REMOVED):
+        contributor.state = ContributorState.REMOVED
         _taint(contributor, rows)
         job, accuracy = contributor.job, round(contributor.trust, 4)
         record(team=job.team, actor=None, verb="contributor removed", obj=job, user=contributor.user_id, trust=accuracy)
@@ -69,10 +70,11 @@ def _untaint(contributor: Contributor, rows: Sequence[Unit]) -> None:
     recount_slots(contributor.job_id, contributor.team_id, unit_ids)
     for unit in rows:
         unit.judgments_count += 1
+    final = [unit for unit in rows if unit.state == UnitState.FINALIZED]
     full = [unit for unit in rows if unit.state == UnitState.JUDGABLE and unit.judgments_count >= unit.wanted]
     if full:
         finish_units(contributor.job, full)
-    reckon_again(contributor.job, [unit for unit in rows if unit.state == UnitState.FINALIZED])
+    reckon_again(contributor.job, final)
 
 
 def _lock(contributor: Contributor) -> Contributor:

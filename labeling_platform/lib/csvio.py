@@ -150,7 +150,7 @@ class CsvReader:
             return
         for separator, word in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
             parts = [part.strip().lower() for part in names[0].split(separator)]
-            if len(parts) > 1 and set(parts) & {name.lower() for name in required}:
+            if len(parts) > 1 and (not required or set(parts) & {name.lower() for name in required}):
                 raise refuse("separator", f"Line 1: the columns are separated by {word}; use commas.", line=1)
 
     def _not_utf8(self, error: UnicodeDecodeError) -> CsvRefused:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from django.conf import settings
 from django.core.files import File
-from django.db import models
+from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 
 from labeling_platform.lib import storage
@@ -75,7 +75,28 @@ class CsvUpload(models.Model):
         return list(self.problems)
 
 
+class ResumableUpload(CsvUpload):
+    """A CSV whose rows are added in batches by readers that may die (lib/reading.py).
+
+    A file that came before is `held` until a person says whether its rows are wanted again. `rows_total` is known
+    after the file was checked; `last_line` is where adding its rows got to, so that a reader that died is
+    continued, not repeated. `token` and `lease_until` fence that dead reader.
+    """
+
+    duplicate_of = models.ForeignKey("self", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    held = models.BooleanField(default=False)
+    rows_total = models.IntegerField(default=0)
+    last_line = models.IntegerField(default=0)
+    token = models.BigIntegerField(default=0)
+    attempts = models.SmallIntegerField(default=0)
+    lease_until = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        abstract = True
+
+
 Upload = TypeVar("Upload", bound=CsvUpload)
+Resumable = TypeVar("Resumable", bound=ResumableUpload)
 
 
 def receive(kind: type[Upload], file: File[Any], *, team: Any, actor: Any, area: str, **fields: Any) -> Upload:
@@ -85,3 +106,35 @@ def receive(kind: type[Upload], file: File[Any], *, team: Any, actor: Any, area:
     return kind._default_manager.create(
         team=team, file=name, original_name=original, size=size, sha256=sha256, created_by=actor, **fields
     )
+
+
+def hold_when_repeated(upload: Resumable, *, among: models.QuerySet[Resumable]) -> bool:
+    """Hold a fresh upload when one of `among` that is not refused or held has the same bytes; return whether."""
+    earlier = (
+        among.filter(sha256=upload.sha256, pk__lt=upload.pk, held=False)
+        .exclude(state=UploadState.REFUSED)
+        .order_by("pk")
+        .first()
+    )
+    if earlier is None:
+        return False
+    upload.duplicate_of, upload.held = earlier, True
+    upload.save(update_fields=["duplicate_of", "held"])
+    return True
+
+
+def let_go(upload: Resumable) -> bool:
+    """Let a held upload be read. False when it was not held (any more)."""
+    held = type(upload)._default_manager.filter(pk=upload.pk, held=True)
+    return bool(held.update(held=False))
+
+
+def discard_held(upload: Resumable) -> bool:
+    """Delete a held upload's record and, once that is committed, its file. False when it is not held."""
+    held = type(upload)._default_manager.select_for_update().filter(pk=upload.pk, held=True).first()
+    if held is None:
+        return False
+    name = held.file
+    held.delete()
+    transaction.on_commit(lambda: storage.delete_file(name))
+    return True

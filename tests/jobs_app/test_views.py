@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from jobs_app.models import Contributor, Job
-from jobs_app.services import create_routing_job, design_of, freeze_design
+from jobs_app.services import create_routing_job, design_of
 from labeling_platform.accounts.models import Feature
 from labeling_platform.accounts.services import switch_feature
 
@@ -135,40 +135,6 @@ def test_the_list_shows_one_state(browser, at, model, running_job) -> None:
     assert len(browser.get(at("list"), {"state": "nonsense"}).context["page"]) == 2
 
 
-def test_the_design_is_saved(browser, at, job) -> None:
-    data = {"title": "New", "instructions": "<p>Do</p>", "cml": job.cml}
-    assert browser.post(at("design", job.pk), data).status_code == 302
-    job.refresh_from_db()
-    assert (job.title, job.instructions) == ("New", "<p>Do</p>")
-
-
-def test_a_design_that_does_not_parse_is_kept_in_the_form_only(browser, at, job) -> None:
-    data = {"title": "New", "instructions": "x", "cml": "\n<cml:radios label='mine'>"}
-    answer = browser.post(at("design", job.pk), data)
-    page = answer.content.decode()
-    assert answer.status_code == 422
-    assert "it was not saved" in page
-    assert "Line 2, column 1" in page
-    assert "&lt;cml:radios label=&#x27;mine&#x27;&gt;" in page
-    job.refresh_from_db()
-    assert job.title == "Which is it?"
-
-
-def test_the_preview_follows_what_is_typed(browser, at, job) -> None:
-    page = browser.post(at("preview", job.pk), {"cml": "<p>Hello</p><script>x</script>"}).content.decode()
-    assert "<p>Hello</p>" in page
-    assert "<script>" not in page
-    assert "The design asks nothing" in page
-
-
-def test_a_frozen_design_says_why(browser, at, job) -> None:
-    freeze_design(job=job)
-    assert "The design is frozen" in browser.get(at("design", job.pk)).content.decode()
-    answer = browser.post(at("design", job.pk), {"title": "New", "instructions": "x", "cml": job.cml})
-    assert answer.status_code == 422
-    assert "can no longer change" in answer.content.decode()
-
-
 def test_settings_are_saved(browser, at, job) -> None:
     data = {
         "judgments_per_unit": 3, "units_per_page": 4, "seconds_per_page": 90, "auto_launch": "on",
@@ -278,8 +244,8 @@ def test_rows_page_by_key(browser, at, running_job) -> None:
     fill(running_job, 60)
     first = browser.get(at("data", running_job.pk)).content.decode()
     assert first.count("<figure") == 50
-    before = first.split("before=")[1].split('"')[0]
-    assert browser.get(at("data", running_job.pk), {"before": before}).content.decode().count("<figure") == 10
+    after = first.split("after=")[1].split('"')[0]
+    assert browser.get(at("data", running_job.pk), {"after": after}).content.decode().count("<figure") == 10
     assert browser.get(at("data", running_job.pk), {"state": "finalized"}).content.decode().count("<figure") == 0
 
 

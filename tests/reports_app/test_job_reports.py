@@ -430,6 +430,16 @@ def test_json_of_every_kind_of_question(several):
     ]
 
 
+def test_json_of_more_questions_than_a_function_takes_arguments(several):
+    names = [f"q{number}" for number in range(120)]
+    Job.objects.filter(pk=several.pk).update(cml="".join(f'<cml:text label="{name}" name="{name}"/>' for name in names))
+    Judgment.objects.update(answers={"q0": ["a"], "q119": ["z"]})
+    several.refresh_from_db()
+    results = objects(several)[0]["results"]
+    assert list(results) == ["judgments", *names]
+    assert results["judgments"][0]["data"] == {"q0": "a", "q119": "z"}
+
+
 # --- the life of a report -----------------------------------------------------------------------------
 
 

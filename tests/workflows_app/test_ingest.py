@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from django.db.models import F
 
+from labeling_platform.lib import reading, storage
 from labeling_platform.lib.uploads import UploadState
 from tests.workflows_app.conftest import csv_of, upload_csv
 from workflows_app import ingest, services
@@ -68,11 +69,11 @@ def test_a_file_without_its_header_is_refused_and_kept(draft, owner, text):
 
 
 def test_a_file_that_turns_bad_in_the_middle_adds_nothing(draft, owner, monkeypatch):
-    monkeypatch.setattr(ingest, "BATCH", 2)
+    monkeypatch.setattr(reading, "BATCH", 2)
     upload = WorkflowUpload.objects.get()
     WorkflowRow.objects.all().delete()
     good = csv_of(50, first=100).encode()
-    name = ingest.storage.save_bytes(good + b"\xff\xfe\n", team_id=draft.team_id, area="workflows", suffix=".csv")
+    name = storage.save_bytes(good + b"\xff\xfe\n", team_id=draft.team_id, area="workflows", suffix=".csv")
     WorkflowUpload.objects.filter(pk=upload.pk).update(file=name, state=UploadState.RECEIVED, last_line=0)
     services.read_rows(upload=upload)
     upload.refresh_from_db()
@@ -85,11 +86,11 @@ def test_a_missing_file_is_refused(draft, owner):
     WorkflowUpload.objects.update(file="nowhere.csv", state=UploadState.RECEIVED, last_line=0)
     services.read_rows(upload=upload)
     upload.refresh_from_db()
-    assert (upload.state, upload.refusal) == (UploadState.REFUSED, ingest.GONE)
+    assert (upload.state, upload.refusal) == (UploadState.REFUSED, reading.GONE)
 
 
 def test_reading_goes_on_where_it_stopped(draft, owner, monkeypatch):
-    monkeypatch.setattr(ingest, "BATCH", 2)
+    monkeypatch.setattr(reading, "BATCH", 2)
     upload = WorkflowUpload.objects.get()
     WorkflowRow.objects.all().delete()
     WorkflowUpload.objects.update(state=UploadState.RECEIVED, last_line=0, rows_total=0)
@@ -112,14 +113,15 @@ def test_a_reader_that_was_superseded_changes_nothing(draft, owner):
     WorkflowRow.objects.all().delete()
     WorkflowUpload.objects.update(state=UploadState.READING, last_line=0, token=F("token") + 1)
     row = ingest.NewRow(2, "https://p.example/1.jpg", ["https://p.example/1.jpg", "1"], "", "")
-    with pytest.raises(ingest.Superseded):
-        ingest._add_batch(upload, upload.token, [row], last_line=2, rows_read=1)
+    late = reading.Reading(upload, upload.token, until=0)
+    with pytest.raises(reading.Superseded):
+        reading.add_batch(late, [row], add=ingest.adder(upload), rows_read=1)
     assert not WorkflowRow.objects.exists()
 
 
 def test_a_reader_that_never_gets_on_gives_up(draft, owner):
     upload = WorkflowUpload.objects.get()
-    WorkflowUpload.objects.update(state=UploadState.RECEIVED, attempts=ingest.MAX_ATTEMPTS)
+    WorkflowUpload.objects.update(state=UploadState.RECEIVED, attempts=reading.MAX_ATTEMPTS)
     services.read_rows(upload=upload)
     upload.refresh_from_db()
     assert upload.state == UploadState.REFUSED

@@ -9,9 +9,8 @@ from django.db import transaction
 
 from labeling_platform.accounts.models import User
 from labeling_platform.accounts.services import record
-from labeling_platform.lib import storage
 from labeling_platform.lib.errors import Refused
-from labeling_platform.lib.uploads import UploadState, receive
+from labeling_platform.lib.uploads import discard_held, hold_when_repeated, let_go, receive
 from workflows_app.models import Workflow, WorkflowUpload
 
 from .launching import upload_problem
@@ -27,16 +26,7 @@ def receive_rows(*, workflow: Workflow, file: File[Any], actor: User | None) -> 
     if problem := upload_problem(workflow=workflow):
         raise Refused(problem, code="upload")
     upload = receive(WorkflowUpload, file, team=workflow.team, actor=actor, area="workflows", workflow=workflow)
-    earlier = (
-        WorkflowUpload.objects.filter(workflow=workflow, sha256=upload.sha256, pk__lt=upload.pk)
-        .exclude(state=UploadState.REFUSED)
-        .exclude(held=True)
-        .order_by("pk")
-        .first()
-    )
-    if earlier is not None:
-        upload.duplicate_of, upload.held = earlier, True
-        upload.save(update_fields=["duplicate_of", "held"])
+    hold_when_repeated(upload, among=WorkflowUpload.objects.filter(workflow=workflow))
     record(team=workflow.team, actor=actor, verb="rows uploaded", obj=workflow, file=upload.original_name)
     return upload
 
@@ -44,7 +34,7 @@ def receive_rows(*, workflow: Workflow, file: File[Any], actor: User | None) -> 
 @transaction.atomic
 def confirm_upload(*, upload: WorkflowUpload, actor: User | None) -> WorkflowUpload:
     """Let a held file be read although the workflow has seen it before. Confirming twice changes nothing more."""
-    if WorkflowUpload.objects.filter(pk=upload.pk, held=True).update(held=False):
+    if let_go(upload):
         record(team=upload.team, actor=actor, verb="repeated file accepted", obj=upload)
     upload.refresh_from_db()
     return upload
@@ -53,10 +43,6 @@ def confirm_upload(*, upload: WorkflowUpload, actor: User | None) -> WorkflowUpl
 @transaction.atomic
 def discard_upload(*, upload: WorkflowUpload, actor: User | None) -> None:
     """Delete a held file and its record. Refuses when its reading has begun."""
-    held = WorkflowUpload.objects.select_for_update().filter(pk=upload.pk, held=True).first()
-    if held is None:
+    if not discard_held(upload):
         raise Refused("This file is in the workflow already.", code="state")
-    name = held.file
-    record(team=held.team, actor=actor, verb="repeated file discarded", obj=held)
-    held.delete()
-    transaction.on_commit(lambda: storage.delete_file(name))
+    record(team=upload.team, actor=actor, verb="repeated file discarded", obj=upload)

@@ -22,7 +22,7 @@ from django.db.models.functions import Now
 from jobs_app.services import NewUnit, add_units
 from labeling_platform.accounts.models import User
 from labeling_platform.accounts.services import record
-from labeling_platform.lib.uploads import UploadState
+from labeling_platform.lib import reading
 from models_app.backends.base import Permanent
 from models_app.classify import Scored, Unreadable, classify
 from workflows_app.models import Workflow, WorkflowRow, WorkflowUpload
@@ -388,7 +388,4 @@ def hands_wanted(*, workflow: Workflow) -> int:
 
 def find_unread() -> list[tuple[int, int]]:
     """(team id, upload id) of uploads whose reading nobody has begun, or whose reader died."""
-    waiting = Q(state=UploadState.RECEIVED) | Q(state=UploadState.READING, lease_until__lt=Now())
-    waiting |= Q(state=UploadState.READING, lease_until=None)
-    uploads = WorkflowUpload.objects.filter(waiting, held=False).order_by("pk")
-    return list(uploads.values_list("team_id", "pk")[:100])
+    return reading.find_unread(WorkflowUpload.objects.all())
