@@ -256,8 +256,8 @@ FIRST_LINE = "The first line must name the columns."
         (
             "image_url,category\na,b\n",
             (
-                "Line 1: the file does not fit the design. The question “category” is called like a column of the rows. "
-                "Give it another name."
+                "Line 1: the file does not fit the design. The question “category” is called like a column of the "
+                "rows. Give it another name."
             ),
         ),
         (b"image_url\nhttps://p.example/1.jpg\n\xff\n", f"Line 3: the file is not UTF-8 (byte 35). {SAVE_AS}"),
