@@ -2,67 +2,127 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from http import HTTPStatus
 from typing import Any
 
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
+from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
 from labeling_platform.accounts.permissions import EDIT, VIEW
-from labeling_platform.accounts.pictures import picture_url
 from labeling_platform.accounts.tenancy import TeamRequest, team_view
+from labeling_platform.lib import htmx
 from labeling_platform.lib.errors import Refused
 
 from . import services
-from .design import parse_design, render_design
-from .forms import DesignForm
-from .models import Job, Unit
+from .design_editor import BUILDER, Draft, change, editor_context, posted_draft, preview_context, stored_draft
+from .design_forms import DesignForm
+from .models import Job
 from .presenting import get_job, page_context
 
-SAMPLE_ROW_NOTE = "No row is there yet; this is how the page looks without a picture."
+NOT_SAVED = "It was not saved. Mend the problems that are listed below the questions, then save again."
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @team_view(may=VIEW)
 def job_design(request: TeamRequest, pk: int) -> HttpResponse:
-    """The design editor. What was typed is kept in the form when it cannot be saved."""
+    """The design editor. POST with `do` presses one of its buttons and saves nothing; POST without it saves.
+
+    What was typed is kept when it cannot be saved. `?mode=code` and `?row=` are for readers without script.
+    """
     job = get_job(pk)
-    if request.method == "POST" and not request.membership.may(EDIT):
+    if request.method != "POST":
+        draft = stored_draft(job, request.GET.get("mode", ""))
+        return _page(request, job, draft, row=request.GET.get("row", ""))
+    if not request.membership.may(EDIT):
         return render(request, "403.html", {"exception": "Your role in this team does not allow changes."}, status=403)
-    initial = {"title": job.title, "instructions": job.instructions, "cml": job.cml}
-    form = DesignForm(request.POST or None, initial=initial)
-    status = 200
-    if request.method == "POST":
-        status = 422
-        if form.is_valid():
-            try:
-                services.save_design(job=job, actor=request.user, **form.cleaned_data)  # type: ignore[arg-type]
-            except Refused as refusal:
-                form.add_error("cml" if refusal.code == "design_invalid" else None, refusal.message)
-            else:
-                messages.success(request, "Saved.")
-                return redirect("jobs:design", team_slug=request.team.slug, pk=job.pk)
+    draft = posted_draft(request.POST)
+    if what := request.POST.get("do", ""):
+        draft = change(draft, what, request.POST)
+        return _page(request, job, draft, row=_row(request))
+    form = DesignForm({"title": draft.title, "instructions": draft.instructions, "cml": draft.cml})
+    if form.is_valid():
+        try:
+            services.save_design(job=job, actor=request.user, **form.cleaned_data)  # type: ignore[arg-type]
+        except Refused as refusal:
+            _put(form, draft, refusal)
+        else:
+            messages.success(request, "Saved.")
+            address = redirect("jobs:design", team_slug=request.team.slug, pk=job.pk)
+            address["Location"] += "" if draft.mode == BUILDER else "?mode=code"
+            return address
+    if job.design_frozen_at is not None:
+        draft = stored_draft(job, draft.mode)
+    return _page(request, job, draft, form=form, row=_row(request), status=HTTPStatus.UNPROCESSABLE_ENTITY)
+
+
+def _put(form: DesignForm, draft: Draft, refusal: Refused) -> None:
+    """The refusal where it was caused: at the code, or above the builder, which shows each problem at its field."""
+    if refusal.code != "design_invalid":
+        form.add_error(None, refusal.message)
+    elif draft.mode == BUILDER:
+        form.add_error(None, NOT_SAVED)
+    else:
+        form.add_error("cml", refusal.message)
+
+
+def _row(request: TeamRequest) -> str:
+    """The row that the preview should show: asked for by a button, or as before."""
+    action, _, number = request.POST.get("do", "").partition(":")
+    return number if action == "row" else request.POST.get("row", "")
+
+
+def _page(
+    request: TeamRequest,
+    job: Job,
+    draft: Draft,
+    *,
+    form: DesignForm | None = None,
+    row: str = "",
+    status: int = HTTPStatus.OK,
+) -> HttpResponse:
     frozen = job.design_frozen_at is not None
-    if frozen or not request.membership.may(EDIT):
+    editable = request.membership.may(EDIT) and not frozen
+    initial = {"title": draft.title, "instructions": draft.instructions, "cml": draft.cml}
+    form = form or DesignForm(initial=initial)
+    for name, field in form.fields.items():
+        if draft.focus == f"id_{name}":
+            field.widget.attrs["autofocus"] = True
+    if not editable:
         for field in form.fields.values():
-            field.disabled = True
-    cml = str(form.data.get("cml", "")) if form.is_bound else job.cml
-    context = page_context(request, job, "design", form=form, frozen=frozen, **_preview(request, job, cml))
-    return render(request, "jobs/job_design.html", context, status=status)
+            field.widget.attrs["readonly"] = True
+    context: dict[str, Any] = {
+        **_addresses(request, job),
+        "form": form,
+        "frozen": frozen,
+        "editable": editable,
+        **editor_context(job, draft, refused=status != HTTPStatus.OK),
+        **preview_context(request, job, draft, wanted_row=row, editable=editable),
+    }
+    context = page_context(request, job, "design", **context)
+    return htmx.render(request, "jobs/job_design.html", context, partial="changed", status=status)
 
 
-def _preview(request: TeamRequest, job: Job, cml: str) -> dict[str, Any]:
-    """The design drawn on the job's newest row, or on an empty one, and what is wrong with it."""
-    design = parse_design(cml)
-    unit = Unit.objects.filter(job=job).order_by("-pk").first()
-    row = {**unit.data, "image_url": unit.image_url} if unit else {}
-    drawn = render_design(design, row=row, image_url_for=lambda url: picture_url(request.team, url, "large"))
-    return {"preview": drawn, "problems": design.problems, "row_note": "" if unit else SAMPLE_ROW_NOTE}
+def _addresses(request: TeamRequest, job: Job) -> dict[str, str]:
+    """What the many buttons of the editor post to, found once."""
+    at = [request.team.slug, job.pk]
+    return {"design_url": reverse("jobs:design", args=at), "preview_url": reverse("jobs:preview", args=at)}
 
 
 @require_POST
 @team_view(may=EDIT)
 def job_preview(request: TeamRequest, pk: int) -> HttpResponse:
-    """The preview alone, while somebody types."""
-    return render(request, "jobs/job_design.html#preview", _preview(request, get_job(pk), request.POST.get("cml", "")))
+    """The preview and the list of problems, while somebody types or answers in the preview."""
+    job = get_job(pk)
+    draft = posted_draft(request.POST)
+    context = {
+        **_addresses(request, job),
+        "job": job,
+        "editable": True,
+        **editor_context(job, replace(draft, title=draft.title or job.title)),
+        **preview_context(request, job, draft, wanted_row=_row(request), tried=request.POST),
+    }
+    return render(request, "jobs/job_design.html#live", context)

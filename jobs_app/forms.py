@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django import forms
 from django.db.models import QuerySet
+from django.utils.html import format_html
 from django.utils.translation import gettext_lazy as _
 
 from models_app.models import CustomModel
@@ -43,22 +44,105 @@ class NewJobForm(forms.Form):
         self.fields["model"].queryset = models  # type: ignore[attr-defined]
 
 
-class DesignForm(forms.Form):
-    title = forms.CharField(label=_("Title"), max_length=254)
-    instructions = forms.CharField(
-        label=_("Instructions"),
-        required=False,
-        max_length=50_000,
-        help_text=_("Shown to contributors before they begin. Simple HTML is allowed."),
-        widget=forms.Textarea(attrs={"rows": 10, "spellcheck": "true"}),
+class OwnJobForm(forms.Form):
+    """Make a job that stands alone: one question about a picture, with these answers."""
+
+    title = forms.CharField(
+        label=_("Title"),
+        max_length=254,
+        help_text=_("What contributors see in their list of jobs."),
+        error_messages={"required": _("Give the job a title.")},
     )
-    cml = forms.CharField(
-        label=_("Design (CML)"),
-        required=False,
-        strip=False,
-        help_text=_("HTML with questions as cml: tags. {{image_url}} shows the row's picture."),
-        widget=forms.Textarea(attrs={"rows": 16, "spellcheck": "false", "class": "mono", "autocapitalize": "off"}),
+    question = forms.CharField(
+        label=_("Question"),
+        max_length=500,
+        initial=_("Which category best describes this image?"),
+        error_messages={"required": _("Write the question that people answer.")},
     )
+    answers = forms.CharField(
+        label=_("Answers"),
+        max_length=10_000,
+        help_text=_("One per line, two or more. The design can be changed and extended afterwards."),
+        error_messages={"required": _("Write at least two answers, one per line.")},
+        widget=forms.Textarea(attrs={"rows": 6, "placeholder": "Boots\nSneakers\nNone of these"}),
+    )
+
+    def clean_answers(self) -> list[str]:
+        return str(self.cleaned_data["answers"]).splitlines()
+
+
+class CopyForm(forms.Form):
+    title = forms.CharField(label=_("Title"), max_length=254, error_messages={"required": _("Give the copy a title.")})
+    test_questions = forms.BooleanField(label=_("With its test questions"), required=False, initial=True)
+    rows = forms.BooleanField(label=_("With its rows, without their answers"), required=False)
+
+
+class LaunchForm(forms.Form):
+    """How many rows to launch and how; what is locked or frozen cannot be changed here either."""
+
+    count = forms.IntegerField(label=_("Rows to launch"), min_value=1)
+    judgments_per_unit = forms.IntegerField(
+        label=_("Judgments per row"),
+        min_value=1,
+        max_value=20,
+        help_text=_("How many people answer each row. Three or more show where they disagree."),
+    )
+    units_per_page = forms.IntegerField(
+        label=_("Rows per page"),
+        min_value=1,
+        max_value=50,
+        help_text=_("How many a contributor gets at once, test questions included."),
+    )
+
+    def __init__(self, *args: Any, waiting: int, oldest_first: bool, locked: Mapping[str, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.waiting = waiting
+        count = self.fields["count"]
+        help_text = (
+            _("Of %(waiting)s that wait, oldest first.") if oldest_first else _("Of %(waiting)s that wait, mixed.")
+        )
+        count.help_text = help_text % {"waiting": f"{waiting:,}"}
+        count.widget.attrs["max"] = max(1, waiting)
+        _lock(self.fields, locked)
+
+    def clean_count(self) -> int:
+        count = int(self.cleaned_data["count"])
+        if count > self.waiting:
+            raise forms.ValidationError(
+                _("Only %(waiting)s rows wait to be launched.") % {"waiting": f"{self.waiting:,}"}, code="too_many"
+            )
+        return count
+
+
+class GoldsFromModelForm(forms.Form):
+    per_answer = forms.IntegerField(
+        label=_("Pictures per answer"),
+        min_value=1,
+        max_value=200,
+        initial=10,
+        help_text=_("Pictures whose label a person confirmed come first; doubted and dropped ones are left out."),
+    )
+
+
+class GoldsFromFinalizedForm(forms.Form):
+    count = forms.IntegerField(label=_("How many"), min_value=1, max_value=500, initial=20)
+    minimum_agreement = forms.IntegerField(
+        label=_("Minimum agreement (per cent)"),
+        min_value=51,
+        max_value=100,
+        initial=100,
+        help_text=_("Only rows that two or more trusted people answered."),
+    )
+
+
+def _lock(fields: Mapping[str, forms.Field], locked: Mapping[str, str]) -> None:
+    """Disable the fields that cannot change any more; the reason stands where the help is."""
+    for name, reason in locked.items():
+        if name in fields:
+            fields[name].disabled = True
+            fields[name].help_text = format_html(
+                '{} <span class="field-locked">{}</span>', fields[name].help_text, reason
+            )
 
 
 class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -141,6 +225,22 @@ class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
             "show_machine_label": _("Off is better: people who see a machine's answer tend to agree with it."),
         }
 
-    def __init__(self, *args: Any, questions: Sequence[tuple[str, str]] = (), **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        questions: Sequence[tuple[str, str]] = (),
+        locked: Mapping[str, str] | None = None,
+        read_only: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(*args, **kwargs)
         self.fields["confidence_fields"].choices = list(questions)  # type: ignore[attr-defined]
+        _lock(self.fields, locked or {})
+        for field in self.fields.values():
+            field.disabled = field.disabled or read_only
+
+    @property
+    def columns(self) -> list[list[tuple[str, list[forms.BoundField]]]]:
+        """The groups with their fields, in two columns that are read downwards."""
+        groups = [(str(title), [self[name] for name in names]) for title, names in self.groups]
+        return [[groups[0], groups[2], groups[4]], [groups[1], groups[3]]]

@@ -9,7 +9,8 @@ from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.utils import timezone
 
-from labeling_platform.accounts.models import TeamOwned
+from labeling_platform.accounts.models import Team, TeamOwned
+from labeling_platform.lib.tallies import Tally
 from labeling_platform.lib.uploads import ResumableUpload
 from models_app.models import CustomModel
 
@@ -268,3 +269,14 @@ class Judgment(TeamOwned):
             models.Index(fields=["contributor"], name="judgment_gold", condition=models.Q(missed__isnull=False)),
             models.Index(fields=["contributor", "created_at"], name="judgment_by_person"),
         ]
+
+
+class UnitTally(TeamOwned, Tally):
+    """How many units of a job are in a state (`line`), and "judgments" that count; written by triggers only."""
+
+    # The constraints stand in the migration: they cascade in the database, behind what the triggers still write.
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="+", db_constraint=False)
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="+", db_constraint=False)
+
+    class Meta:
+        indexes = [models.Index(fields=["job", "line"], name="unit_tally")]

@@ -21,7 +21,7 @@ TABS = [
     ("quality", "Quality", "shield-check", "jobs:quality"),
     ("launch", "Launch", "rocket", "jobs:launch"),
     ("monitor", "Monitor", "activity", "jobs:detail"),
-    ("results", "Results", "report", "reports:job"),
+    ("results", "Results", "report-analytics", "reports:job"),
     ("settings", "Settings", "settings", "jobs:settings"),
 ]
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from hashlib import blake2b
+from math import ceil
 
 from .aggregate import Aggregate
 from .design import Design, visible
@@ -46,10 +48,30 @@ class Plan:
         return left // self.golds_per_page * self.pages_per_gold if self.golds_per_page else 0
 
     @property
+    def golds_each(self) -> float:
+        """Test questions on an average work page."""
+        return self.golds_per_page / self.pages_per_gold if self.active else 0.0
+
+    def pages_for(self, judgments: int) -> int:
+        """Work pages that so many judgments of rows take, all contributors together; 0 when no page has a row."""
+        rows_each = self.units_per_page - self.golds_each
+        return ceil(judgments / rows_each) if rows_each else 0
+
+    @property
     def max_rows(self) -> int:
         """Rows that one contributor can judge before the test questions run out."""
         left = max(0, self.golds - self.quiz_length)
         return self.max_pages * self.units_per_page - left // max(1, self.golds_per_page) * self.golds_per_page
+
+
+def contributors_for(plan: Plan, *, rows: int, judgments_per_unit: int, most: int | None = None) -> int:
+    """How many contributors a launch of `rows` takes at the least: each judges a row once, and no more rows than the
+    test questions, or `most` judgments per contributor, allow. 0: nobody can do it, because nobody gets past the quiz.
+    """
+    limits = [limit for limit in (plan.max_rows if plan.active else None, most) if limit is not None]
+    if not rows or not limits:
+        return judgments_per_unit if rows else 0
+    return max(judgments_per_unit, ceil(rows * judgments_per_unit / min(limits))) if min(limits) else 0
 
 
 def make_plan(
@@ -140,3 +162,32 @@ def wants_more(
     return any(
         result.confidence is not None and Decimal(repr(round(result.confidence, 9))) < minimum for result in considered
     )
+
+
+REVIEW_MISSES, REVIEW_MISSED, REVIEW_CONTESTED = 2, 0.4, 0.2
+"""A test question wants a review from so many misses on, and from these shares of the answers to it."""
+
+
+def wants_review(*, seen: int, missed: int, contested: int) -> bool:
+    """Whether somebody should look at a test question: many miss it, and those who do object (domain.md 3.5).
+
+    The counts are those since it was looked at last.
+    """
+    if missed < REVIEW_MISSES or not contested:
+        return False
+    return missed >= REVIEW_MISSED * seen and contested >= REVIEW_CONTESTED * seen
+
+
+GUESSABLE, FEWEST_TO_JUDGE = Fraction(2, 3), 4
+
+
+def guessable(accepted: Mapping[str, int], questions: int) -> str | None:
+    """The answer that more than two thirds of the test questions accept: who always gives it passes unseen.
+
+    `accepted` counts, per answer, the test questions that accept it. None when there is no such answer, or when there
+    are too few test questions to say.
+    """
+    if questions < FEWEST_TO_JUDGE or not accepted:
+        return None
+    most = max(accepted, key=lambda answer: accepted[answer])
+    return most if accepted[most] > GUESSABLE * questions else None

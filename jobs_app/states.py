@@ -88,8 +88,8 @@ class ContributorState(States):
             "quiz": {"working", "removed", "flagged", "rejected"},
             "working": {"removed", "flagged", "rejected"},
             "removed": {"working", "quiz", "rejected"},
-            "flagged": {"working", "removed", "rejected"},
-            "rejected": {"working"},
+            "flagged": {"working", "quiz", "removed", "rejected"},
+            "rejected": {"working", "quiz"},
         }
     )
     colors = nonmember({"quiz": "azure", "working": "green", "removed": "red", "flagged": "yellow", "rejected": "red"})

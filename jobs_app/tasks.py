@@ -8,12 +8,14 @@ from celery import shared_task
 from django_scopes import scopes_disabled
 
 from labeling_platform.accounts.tasks import TeamTask
+from labeling_platform.lib.tallies import compact
 
 from . import ingest, services
-from .models import Contributor, JobUpload
+from .models import Contributor, Job, JobUpload, UnitTally
 
 log = logging.getLogger(__name__)
 SWEEP_SECONDS = 10
+AT_ONCE = 200
 
 
 @shared_task(base=TeamTask, name="jobs.read_rows")
@@ -34,12 +36,21 @@ def settle(*, team_id: int, contributor_id: int) -> None:
         services.settle_contributor(contributor=contributor)
 
 
+def settle_stale(job: Job) -> None:
+    """Send hints for those contributors of a job who are to be settled; if there are many, the sweep finds the rest."""
+    stale = Contributor.objects.filter(job=job, stale=True).order_by("pk").values_list("pk", flat=True)
+    for contributor_id in stale[:AT_ONCE]:
+        settle.delay_on_commit(team_id=job.team_id, contributor_id=contributor_id)
+
+
 @shared_task(name="jobs.sweep")
 def sweep() -> None:
-    """Give back expired pages of all teams, and send hints for files to read and contributors to settle."""
+    """Of all teams: give back expired pages, finish jobs that are done, send hints for what waits to be done."""
     with scopes_disabled():
         released = services.release_expired_pages()
+        services.finish_done_jobs()
         stale, unread = services.find_stale(), services.find_unread()
+        compact(UnitTally, "job")
     if released:
         log.info("gave back %s expired pages", released)
     for team_id, contributor_id in stale:

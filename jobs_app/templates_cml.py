@@ -6,17 +6,19 @@ from collections.abc import Sequence
 
 from django.utils.html import escape
 
+from .design import OUTLINE
+
 NEGATIVE_LABEL = "Other / none of these"
-ROUTING_INSTRUCTIONS = """<h2>Overview</h2>
-<p>Look at the picture and choose the category that describes it best.</p>
-<h2>Rules</h2>
-<ul><li>Judge by what the picture shows, not by what you expect.</li>
-<li>When none of the categories fits, choose “Other / none of these”.</li></ul>
-<p><em>Replace this text by instructions for your own categories before you launch.</em></p>"""
+ROUTING_INSTRUCTIONS = """# Overview
+Look at the picture and choose the category that describes it best.
 
+# Rules
+- Judge by what the picture shows, not by what you expect.
+- When none of the categories fits, choose “Other / none of these”.
 
+Replace this text by instructions for your own categories before you launch."""
 CATEGORIZE_INSTRUCTIONS = ROUTING_INSTRUCTIONS.replace(
-    "\n<li>When none of the categories fits, choose “Other / none of these”.</li>", ""
+    "\n- When none of the categories fits, choose “Other / none of these”.", ""
 )
 
 
@@ -50,5 +52,5 @@ def _label(outcome: str) -> str:
 
 def is_template_instructions(text: str) -> bool:
     """Whether instructions are still the template's own, which say nothing about these categories."""
-    templates = {" ".join(template.split()) for template in (ROUTING_INSTRUCTIONS, CATEGORIZE_INSTRUCTIONS)}
+    templates = {" ".join(template.split()) for template in (ROUTING_INSTRUCTIONS, CATEGORIZE_INSTRUCTIONS, OUTLINE)}
     return " ".join(text.split()) in {"", *templates}

@@ -4,6 +4,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 from labeling_platform import health, sample_views
+from labeling_platform.accounts.invitation_views import invitation
 from labeling_platform.accounts.views import home
 
 team_urls = [
@@ -19,6 +20,7 @@ urlpatterns = [
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("accounts/", include("allauth.urls")),
+    path("invite/<str:token>/", invitation, name="invitation"),
     path("admin/", admin.site.urls),
     path(
         "samples/<str:name>.csv", lambda request, name: sample_views.table(request, f"{name}.csv"), name="sample_table"

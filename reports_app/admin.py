@@ -13,10 +13,21 @@ from .models import Report
 
 @admin.register(Report)
 class ReportAdmin(ModelAdmin):
-    list_display = ["id", "workflow", "team", "state", "rows_done", "rows_total", "size", "created_by", "created_at"]
-    list_filter = ["state", "team__organization"]
-    list_select_related = ["workflow", "team", "created_by"]
-    search_fields = ["workflow__name", "team__slug"]
+    list_display = [
+        "id",
+        "kind",
+        "subject",
+        "team",
+        "state",
+        "rows_done",
+        "rows_total",
+        "size",
+        "created_by",
+        "created_at",
+    ]
+    list_filter = ["state", "kind", "team__organization"]
+    list_select_related = ["workflow", "job", "team", "created_by"]
+    search_fields = ["workflow__name", "job__title", "team__slug"]
     list_per_page = 50
     show_full_result_count = False
 

@@ -6,7 +6,7 @@ human_label:<class> for every outcome, then the diagnostic columns when they are
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 ERROR, COMPLETED = "error", "completed"
@@ -51,7 +51,12 @@ def make_header(uploads: Iterable[Sequence[str]], outcomes: Sequence[str], *, di
     ends = DIAGNOSTICS if diagnostics else ()
     ours = {ERROR, COMPLETED, *ends}
     ours |= {f"{prefix}{outcome}" for prefix in (MACHINE, HUMAN) for outcome in outcomes}
-    taken = ours | set(uploaded)
+    return Header(uploaded, keep_apart(uploaded, ours), tuple(outcomes), ends)
+
+
+def keep_apart(uploaded: Sequence[str], ours: Collection[str]) -> tuple[str, ...]:
+    """What a report calls the uploaded columns: orig_<name> where that name is one of ours. Names stay unique."""
+    taken = {*ours, *uploaded}
     shown = []
     for column in uploaded:
         name = column
@@ -61,4 +66,4 @@ def make_header(uploads: Iterable[Sequence[str]], outcomes: Sequence[str], *, di
                 name = f"{ORIGINAL}{name}"
             taken.add(name)
         shown.append(name)
-    return Header(uploaded, tuple(shown), tuple(outcomes), ends)
+    return tuple(shown)

@@ -1,20 +1,27 @@
-"""Reports: files built in the background from a workflow's rows."""
+"""Reports: files built in the background from a workflow's or a job's rows."""
 
 from __future__ import annotations
 
 from django.conf import settings
 from django.db import models
 
+from jobs_app.models import Job
 from labeling_platform.accounts.models import TeamOwned
 from workflows_app.models import Workflow
 
-from .states import ReportState
+from .kinds import remarks_on
+from .states import ReportKind, ReportState
+
+OF_A_WORKFLOW = models.Q(kind=ReportKind.WORKFLOW, workflow__isnull=False, job__isnull=True)
+OF_A_JOB = models.Q(kind__in=ReportKind.of_jobs(), workflow__isnull=True, job__isnull=False)
 
 
 class Report(TeamOwned):
-    """One requested workflow report. `options`: only_final, diagnostics, safe_cells (all booleans)."""
+    """One requested report of a workflow or of a job; `kind` says what it holds, `options` are those of kinds.py."""
 
-    workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, related_name="reports")
+    kind = models.CharField(max_length=12, choices=ReportKind.choices, default=ReportKind.WORKFLOW)
+    workflow = models.ForeignKey(Workflow, null=True, blank=True, on_delete=models.CASCADE, related_name="reports")
+    job = models.ForeignKey(Job, null=True, blank=True, on_delete=models.CASCADE, related_name="reports")
     state = models.CharField(max_length=10, choices=ReportState.choices, default=ReportState.QUEUED)
     options = models.JSONField(default=dict)
     rows_total = models.IntegerField(default=0)
@@ -31,10 +38,20 @@ class Report(TeamOwned):
 
     class Meta:
         ordering = ["-id"]
-        constraints = [models.CheckConstraint(condition=models.Q(state__in=ReportState.values), name="report_state")]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(state__in=ReportState.values), name="report_state"),
+            models.CheckConstraint(condition=OF_A_WORKFLOW | OF_A_JOB, name="report_of_one_thing"),
+        ]
 
     def __str__(self) -> str:
-        return f"report {self.pk} of {self.workflow}"
+        return f"report {self.pk} of {self.subject}"
+
+    @property
+    def subject(self) -> Workflow | Job:
+        """What the report is about."""
+        subject = self.job or self.workflow
+        assert subject is not None, "the constraint report_of_one_thing"
+        return subject
 
     @property
     def status(self) -> ReportState:
@@ -43,3 +60,8 @@ class Report(TeamOwned):
     @property
     def is_final(self) -> bool:
         return self.state in {ReportState.READY, ReportState.FAILED, ReportState.EXPIRED}
+
+    @property
+    def remarks(self) -> list[str]:
+        """What was asked for beyond the usual, in words."""
+        return remarks_on(self.kind, self.options)

@@ -20,7 +20,7 @@ SWEEP_SECONDS = 30
 @shared_task(base=TeamTask, name="reports.build")
 def build(*, team_id: int, report_id: int) -> None:
     """Build one report. A failure that is ours leaves it to the sweeper, which tries a few times."""
-    report = Report.objects.select_related("workflow").filter(pk=report_id).first()
+    report = Report.objects.select_related("workflow", "job").filter(pk=report_id).first()
     if report is None:
         log.info("report %s is gone", report_id)
         return

@@ -9,5 +9,7 @@ urlpatterns = [
     path("", views.report_list, name="list"),
     path("workflow/<int:workflow_pk>/", views.workflow_reports, name="workflow"),
     path("workflow/<int:workflow_pk>/request/", views.request_report, name="request"),
+    path("jobs/<int:job_pk>/", views.job_reports, name="job"),
+    path("jobs/<int:job_pk>/request/", views.request_job_report, name="job_request"),
     path("<int:pk>/download/", views.download, name="download"),
 ]

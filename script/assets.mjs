@@ -10,10 +10,10 @@ const VENDOR = join(ROOT, "static", "vendor");
 
 // Names in the templates ({% icon "name" %}) are the names of Tabler's outline icons.
 const ICONS = [
-  "activity", "adjustments", "alert-circle", "alert-triangle", "archive", "arrow-left", "arrow-right", "bell", "bolt",
+  "activity", "adjustments", "alert-circle", "alert-triangle", "archive", "arrow-back-up", "arrow-down", "arrow-left", "arrow-right", "arrow-up", "bell", "bolt",
   "books", "brain", "building", "camera", "chart-bar", "chart-histogram", "check", "checklist", "chevron-down",
   "chevron-left", "chevron-right", "circle-check", "circle-x", "clipboard-check", "clock", "cloud-upload", "code",
-  "copy", "database", "device-desktop", "dots", "dots-vertical", "download", "edit", "external-link", "eye", "file-download",
+  "copy", "database", "device-desktop", "device-mobile", "dots", "dots-vertical", "download", "edit", "external-link", "eye", "file-download",
   "file-spreadsheet", "file-text", "file-upload", "filter", "flag", "forms", "git-branch", "grid-dots", "hand-finger",
   "help-circle", "history", "home", "inbox", "info-circle", "key", "keyboard", "layout-grid", "link", "list", "list-check",
   "loader-2", "lock", "logout", "mail", "menu-2", "moon", "photo", "photo-off", "pencil", "player-pause", "player-play",

@@ -12,9 +12,10 @@ from django.urls import reverse
 from django.utils import timezone
 from django_scopes import scopes_disabled
 
-from jobs_app.models import Contributor, Job, JobUpload, Page, Unit
+from jobs_app.models import Contributor, Job, JobUpload, Judgment, Page, TestQuestion, Unit
 from jobs_app.templates_cml import routing_template
-from labeling_platform.accounts.models import Feature, Team, User
+from labeling_platform.accounts.invitations import make_invite_link
+from labeling_platform.accounts.models import Feature, Membership, Team, User
 from labeling_platform.accounts.permissions import Role, may
 from labeling_platform.accounts.pictures import picture_url
 from labeling_platform.accounts.services import create_team, set_role, switch_feature
@@ -31,6 +32,13 @@ TABLE: dict[str, tuple[str, str]] = {
     "teams:home": ("GET", "enter"),
     "teams:activity": ("GET", "manage"),
     "teams:picture": ("GET", "enter"),
+    "teams:people": ("GET", "manage"),
+    "teams:invite": ("POST", "manage"),
+    "teams:invite_link": ("POST", "manage"),
+    "teams:contributor_link": ("POST", "edit"),
+    "teams:revoke": ("POST", "manage"),
+    "teams:role": ("POST", "manage"),
+    "teams:remove": ("POST", "manage"),
     "models:list": ("GET", "view"),
     "models:new": ("GET POST", "edit"),
     "models:detail": ("GET", "view"),
@@ -54,6 +62,12 @@ TABLE: dict[str, tuple[str, str]] = {
     "jobs:list": ("GET", "view"),
     "jobs:new": ("GET POST", "edit"),
     "jobs:detail": ("GET", "view"),
+    "jobs:part": ("GET", "view"),
+    "jobs:against": ("GET", "view"),
+    "jobs:against_rows": ("GET", "view"),
+    "jobs:contributors": ("GET", "view"),
+    "jobs:contributor": ("GET", "view"),
+    "jobs:contributor_action": ("POST", "edit"),
     "jobs:design": ("GET", "view"),
     "jobs:preview": ("POST", "edit"),
     "jobs:data": ("GET", "view"),
@@ -67,11 +81,22 @@ TABLE: dict[str, tuple[str, str]] = {
     "jobs:unit": ("GET", "view"),
     "jobs:unit_withdraw": ("POST", "edit"),
     "jobs:settings": ("GET", "view"),
+    "jobs:quality": ("GET", "view"),
+    "jobs:gold_make": ("GET POST", "edit"),
+    "jobs:gold_row": ("GET POST", "edit"),
+    "jobs:distribution": ("GET", "view"),
+    "jobs:gold_example": ("GET", "view"),
+    "jobs:gold": ("GET", "view"),
+    "jobs:gold_action": ("POST", "edit"),
+    "jobs:launch": ("GET", "view"),
+    "jobs:copy": ("GET POST", "edit"),
     "jobs:action": ("POST", "edit"),
     "contribute:list": ("GET", "label"),
     "contribute:job": ("GET", "label"),
     "contribute:work": ("GET POST", "label"),
     "contribute:give_back": ("POST", "label"),
+    "contribute:acknowledge": ("POST", "label"),
+    "contribute:contest": ("POST", "label"),
     "workflows:list": ("GET", "view"),
     "workflows:new": ("GET POST", "edit"),
     "workflows:preview": ("GET", "edit"),
@@ -94,6 +119,8 @@ TABLE: dict[str, tuple[str, str]] = {
     "reports:list": ("GET", "view"),
     "reports:workflow": ("GET", "view"),
     "reports:request": ("POST", "edit"),
+    "reports:job": ("GET", "view"),
+    "reports:job_request": ("POST", "edit"),
     "reports:download": ("GET", "view"),
 }
 ROLES = ["owner", "member", "viewer", "contributor"]
@@ -144,6 +171,8 @@ def make_world(slug: str) -> World:
     unit = Unit.objects.create(
         team=team, job=job, key="k1", image_url="http://127.0.0.1:9/3.jpg", state="judgable", slots=1
     )
+    golden = Unit.objects.create(team=team, job=job, key="g1", image_url="http://127.0.0.1:9/5.jpg", state="golden")
+    gold = TestQuestion.objects.create(team=team, job=job, unit=golden, answers={"image_category": ["boots"]})
     rows = JobUpload.objects.create(job=job, **kept)
     place = Contributor.objects.create(team=team, job=job, user=people["contributor"])
     page = Page.objects.create(
@@ -152,6 +181,16 @@ def make_world(slug: str) -> World:
         contributor=place,
         unit_ids=[unit.pk],
         expires_at=timezone.now() + timezone.timedelta(hours=1),
+    )
+    miss = Judgment.objects.create(
+        team=team,
+        job=job,
+        unit=golden,
+        contributor=place,
+        page=page,
+        answers={},
+        missed=True,
+        started_at=timezone.now(),
     )
     workflow = Workflow.objects.create(
         team=team,
@@ -168,9 +207,12 @@ def make_world(slug: str) -> World:
         team=team, workflow=workflow, upload=sent, line=2, image_url="http://127.0.0.1:9/4.jpg", cells=["x"]
     )
     report = Report.objects.create(team=team, workflow=workflow, state="ready", file=file, size=10)
+    invitation = make_invite_link(team=team, role=Role.CONTRIBUTOR, actor=people["owner"]).invitation
+    membership = Membership.objects.get(team=team, user=people["viewer"])
     return {
         "team": team, "people": people, "model": model, "upload": upload, "evaluation": evaluation, "job": job,
         "page": page, "workflow": workflow, "sent": sent, "row": row, "report": report, "version": version,
+        "invitation": invitation, "membership": membership, "gold": gold, "judgment": miss, "place": place,
         "rows": rows, "unit": unit,
     }  # fmt: skip
 
@@ -198,11 +240,20 @@ def address(name: str, world: World, team: Team) -> str:
             "upload_pk": world[{"models": "upload", "jobs": "rows"}.get(space, "sent")].pk,
             "evaluation_pk": world["evaluation"].pk,
             "row_pk": world["row"].pk,
+            "judgment_pk": world["judgment"].pk,
             "workflow_pk": world["workflow"].pk,
+            "invitation_pk": world["invitation"].pk,
+            "membership_pk": world["membership"].pk,
+            "job_pk": world["job"].pk,
             "unit_pk": world["unit"].pk,
             "sample": "rows",
             "number": 1,
             "action": "pause",
+            "gold_pk": world["gold"].pk,
+            "what": "review",
+            "part": "pace",
+            "contributor_pk": world["place"].pk,
+            "deed": "stop",
         }[part]
     return reverse(name, kwargs=wanted)
 
@@ -210,7 +261,7 @@ def address(name: str, world: World, team: Team) -> str:
 def _named(path: str, item: Any, name: str) -> bool:
     space, _, own = name.partition(":")
     part = path.removeprefix("t/<slug:team_slug>/").split("/")[0]
-    return item.name == own and (part == space or (space == "teams" and part in {"", "activity", "pictures"}))
+    return item.name == own and (part == space or (space == "teams" and part in {"", "activity", "pictures", "people"}))
 
 
 def ask(client: Client, method: str, url: str, **data: Any) -> Any:
@@ -227,7 +278,8 @@ def test_the_table_names_every_page_and_what_it_takes() -> None:
 
 def test_pages_of_models_and_workflows_take_the_feature() -> None:
     without = {name for name, view in names().items() if view.team_access[1] == ""}
-    assert {name.split(":")[0] for name in without} <= {"teams", "jobs", "contribute"}
+    of_jobs = {"reports:list", "reports:job", "reports:job_request", "reports:download"}
+    assert {name.split(":")[0] for name in without - of_jobs} <= {"teams", "jobs", "contribute"}
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -285,7 +337,7 @@ def test_a_role_may_what_the_table_says(
             assert status == 403
 
 
-@pytest.mark.parametrize("name", ["jobs:design", "jobs:settings"])
+@pytest.mark.parametrize("name", ["jobs:design", "jobs:settings", "jobs:launch", "jobs:gold"])
 def test_a_viewer_cannot_save(name: str, worlds: tuple[World, World], client_for) -> None:
     ours, _ = worlds
     url = address(name, ours, ours["team"])
@@ -298,7 +350,7 @@ def test_without_the_feature_the_page_says_whom_to_ask(worlds: tuple[World, Worl
     ours, _ = worlds
     switch_feature(team=ours["team"], feature=Feature.ML_ASSISTED_LABELING, on=False, actor=None)
     client = client_for(ours["people"]["owner"])
-    for name in ("models:list", "workflows:list", "reports:list"):
+    for name in ("models:list", "workflows:list", "reports:workflow", "reports:download"):
         answer = client.get(address(name, ours, ours["team"]))
         assert answer.status_code == 403
         assert "Contact your Customer Success Manager for access to this feature." in answer.content.decode()

@@ -10,7 +10,8 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from jobs_app.models import Job, Unit
-from labeling_platform.accounts.models import TeamOwned
+from labeling_platform.accounts.models import Team, TeamOwned
+from labeling_platform.lib.tallies import Tally
 from labeling_platform.lib.uploads import ResumableUpload
 from models_app.models import CustomModel, ModelVersion
 
@@ -128,3 +129,18 @@ class WorkflowRow(TeamOwned):
     @property
     def row_state(self) -> RowState:
         return RowState(self.state)
+
+
+class RowTally(TeamOwned, Tally):
+    """How many rows of a workflow are in a state, and of those how many people finished; written by triggers only.
+
+    `line` is a RowState, or "unlike" (unlike the training data), "human" (routed and finalized by people),
+    "canceled" (routed and withdrawn in the job).
+    """
+
+    # The constraints stand in the migration: they cascade in the database, behind what the triggers still write.
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="+", db_constraint=False)
+    workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, related_name="+", db_constraint=False)
+
+    class Meta:
+        indexes = [models.Index(fields=["workflow", "line"], name="row_tally")]

@@ -13,6 +13,7 @@ from jobs_app.states import JobState
 from labeling_platform.accounts.permissions import EDIT, LABEL
 from labeling_platform.accounts.pictures import picture_url
 from labeling_platform.accounts.tenancy import TeamRequest
+from labeling_platform.lib.words import duration
 
 from .models import Workflow, WorkflowRow
 from .querysets import LINES, Counts
@@ -71,17 +72,6 @@ def routing_words(workflow: Workflow) -> str:
     if workflow.route_unlike:
         words += " So do rows unlike the training data, whatever their confidence."
     return words
-
-
-def duration(seconds: int | None) -> str:
-    """A rough time in words: 95 -> about 2 minutes."""
-    if seconds is None:
-        return ""
-    for size, unit in ((86_400, "day"), (3_600, "hour"), (60, "minute")):
-        if seconds >= size * 1.5 or (unit == "minute" and seconds >= 90):
-            count = round(seconds / size)
-            return f"about {count} {unit}{'' if count == 1 else 's'}"
-    return "about a minute" if seconds > 45 else "less than a minute"
 
 
 ICONS = {

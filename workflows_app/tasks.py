@@ -12,9 +12,10 @@ from django.db import transaction
 from django_scopes import scopes_disabled
 
 from labeling_platform.accounts.tasks import TeamTask
+from labeling_platform.lib.tallies import compact
 
 from . import services
-from .models import Workflow, WorkflowUpload
+from .models import RowTally, Workflow, WorkflowUpload
 from .states import WorkflowState
 
 log = logging.getLogger(__name__)
@@ -58,6 +59,7 @@ def sweep() -> None:
     with scopes_disabled():
         with transaction.atomic():
             services.fail_poisoned()
+            compact(RowTally, "workflow")
         hints, unread = services.find_hints(), services.find_unread()
     for team_id, upload_id in unread:
         read_rows.apply_async(kwargs={"team_id": team_id, "upload_id": upload_id}, expires=SWEEP_SECONDS)

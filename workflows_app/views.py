@@ -218,7 +218,7 @@ def launch_page(request: TeamRequest, workflow: Workflow, error: str = "", statu
         **page_context(request, workflow, "launch"),
         "version": version,
         "accuracy": version.metrics.get("accuracy") if version else None,
-        "rows": counts(WorkflowRow.objects.filter(workflow=workflow)),
+        "rows": counts(workflow),
         "errors": [problem for problem in problems if not problem.warning],
         "warnings": [problem for problem in problems if problem.warning],
         "error": error,
@@ -298,7 +298,7 @@ def workflow_detail(request: TeamRequest, pk: int) -> HttpResponse:
     """Where the workflow stands; for htmx only the part that moves."""
     workflow = get_workflow(request, pk)
     rows = WorkflowRow.objects.filter(workflow=workflow)
-    figures = counts(rows)
+    figures = counts(workflow)
     reading = WorkflowUpload.objects.filter(
         workflow=workflow, held=False, state__in=[UploadState.RECEIVED, UploadState.READING]
     ).exists()

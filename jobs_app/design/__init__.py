@@ -5,6 +5,7 @@ What the language is: reference/domain.md 1.
 
 from .answers import Answers, read_answers, visible
 from .checks import check_columns, check_golds, check_routing_design, routing_question
+from .gold import read_gold_form, render_gold_form
 from .instructions import OUTLINE, clean_instructions
 from .parser import parse_design
 from .render import render_design
@@ -24,7 +25,9 @@ __all__ = [
     "derive_name",
     "parse_design",
     "read_answers",
+    "read_gold_form",
     "render_design",
+    "render_gold_form",
     "routing_question",
     "visible",
 ]

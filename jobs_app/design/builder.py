@@ -24,6 +24,10 @@ MENDABLE = {
 """Problems that can be mended in the builder; any other has to be mended in the code first."""
 
 
+MAX_FIELDS = 800
+"""How many form fields the builder may take: a post with more than 1,000 is refused by Django."""
+
+
 class NotBuildable(Exception):
     """The builder cannot show a design; the message says why, for the requester."""
 
@@ -88,6 +92,11 @@ class Form:
     picture: str = ""
     alt: str = ""
     items: tuple[Item, ...] = ()
+
+    @property
+    def fields(self) -> int:
+        """About how many form fields it takes."""
+        return sum(16 + 3 * len(item.answers) + len(item.show_if.values if item.show_if else ()) for item in self.items)
 
 
 # --- to CML ------------------------------------------------------------------------------------------
@@ -174,6 +183,8 @@ def to_form(design: Design) -> Form:
     picture = _picture(nodes[0]) if nodes else None
     items = tuple(_item(node, design) for node in (nodes[1:] if picture else nodes))
     form = Form(*(picture or ("", "")), items)
+    if form.fields > MAX_FIELDS:
+        raise NotBuildable("The design has more questions and answers than the builder can hold.")
     if _essence(parse_design(to_cml(form))) != _essence(design):
         raise NotBuildable("The code says more than the builder has fields for.")
     return form

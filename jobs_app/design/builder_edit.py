@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from .builder import ANSWERED, IS, IS_NOT, UNANSWERED, Answer, Form, Item, ShowIf, cml_parts
+from .builder import ANSWERED, IS, IS_NOT, MAX_FIELDS, UNANSWERED, Answer, Form, Item, ShowIf, cml_parts
 from .tree import CHOICES, QUESTIONS, DesignProblem, derive_name
 from .validators import VALIDATORS
 
@@ -151,10 +151,17 @@ def act(form: Form, what: str) -> tuple[Form, str]:
     """The form after a button, and the id of the field that should have the focus then.
 
     `what` is "add:radios", or "remove", "up", "down", "copy", "answer" with a question's index, or "answer_up",
-    "answer_down", "answer_remove" with two. Anything else changes nothing.
+    "answer_down", "answer_remove" with two. Anything else changes nothing, and so does what would make the form
+    too large.
     """
+    changed, focus = _act(form, what)
+    grows = len(changed.items) > len(form.items) or changed.fields > form.fields
+    return (form, "") if grows and changed.fields > MAX_FIELDS else (changed, focus)
+
+
+def _act(form: Form, what: str) -> tuple[Form, str]:
     action, *rest = what.split(":")
-    if action == "add" and rest and rest[0] in QUESTIONS and len(form.items) < MAX_ITEMS:
+    if action == "add" and rest and rest[0] in QUESTIONS:
         return replace(form, items=(*form.items, new_item(rest[0]))), f"q{len(form.items)}-label"
     places = [int(part) for part in rest if re.fullmatch(r"[0-9]{1,4}", part)]
     if len(places) != len(rest) or not places or places[0] >= len(form.items):
@@ -177,11 +184,11 @@ def _act_on_question(form: Form, action: str, index: int) -> tuple[Form, str]:
         del items[index]
         near = min(index, len(items) - 1)
         return replace(form, items=(*items,)), f"q{near}-label" if items else "add-radios"
-    if action == "copy" and len(items) < MAX_ITEMS:
+    if action == "copy":
         twin = replace(items[index], name=_free_name(name_of(items[index]), items))
         items.insert(index + 1, twin)
         return replace(form, items=(*items,)), f"q{index + 1}-label"
-    if action == "answer" and items[index].has_answers and len(items[index].answers) < MAX_ANSWERS:
+    if action == "answer" and items[index].has_answers:
         items[index] = replace(items[index], answers=(*items[index].answers, Answer("")))
         return replace(form, items=(*items,)), f"q{index}-a{len(items[index].answers) - 1}-label"
     to = _neighbour(action, index, len(items))

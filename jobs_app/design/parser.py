@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 from .liquid import LIQUID, liquid_problems, uses_of, without_comments
 from .reader import read_questions
-from .tree import OPTIONS, OTHERS, QUESTIONS, Design, DesignProblem, Node
+from .tree import OPTIONS, OTHERS, QUESTIONS, Design, DesignProblem, Node, meant
 
 MAX_CHARACTERS = 65_536
 MAX_DEPTH = 20
@@ -73,7 +73,9 @@ class _Builder(HTMLParser):
             return
         node = Node(tag, {name: value or "" for name, value in attrs}, line=line, column=column)
         if tag.startswith("cml:") and tag[4:] not in QUESTIONS | OPTIONS | OTHERS:
-            self.problem("unknown_tag", f"<{tag}> is not a CML tag. Known are: {', '.join(_tags())}.")
+            self.problem(
+                "unknown_tag", f"<{tag}> is not a CML tag.{meant(tag, _tags())} Known are: {', '.join(_tags())}."
+            )
         elif not tag.startswith("cml:") and tag not in ALLOWED_HTML:
             self.problem("html_dropped", f"<{tag}> is not allowed in a design and will be left out.", level="warning")
         elif not tag.startswith("cml:"):

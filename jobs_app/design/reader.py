@@ -18,6 +18,7 @@ from .tree import (
     Option,
     Question,
     derive_name,
+    meant,
 )
 from .validators import validator_problem
 
@@ -102,7 +103,7 @@ class _Reader:
             return
         for name in node.attributes:
             if name not in known:
-                message = f"{name} means nothing on <{node.tag}> and will be left out."
+                message = f"{name} means nothing on <{node.tag}> and will be left out.{meant(name, known)}"
                 self.problem(node, "unknown_attribute", message, level="warning")
         if kind == "group" and self.flag(node, "multiple"):
             message = "Groups are not repeated: multiple will be left out."

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cached_property
 
 AGGREGATIONS = re.compile(r"agg|all|avg|agg_[1-9][0-9]?|cagg_(?:0?\.[0-9]+|1|0)")
@@ -151,6 +152,12 @@ class Design:
 
     def question(self, name: str) -> Question | None:
         return self._by_name.get(name)
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """A hint for a word that is perhaps mistyped: “ Did you mean x?”, or nothing."""
+    near = get_close_matches(word, list(known), n=1)
+    return f" Did you mean {near[0]}?" if near else ""
 
 
 def derive_name(label: str) -> str:

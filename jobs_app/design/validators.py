@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import date
 from urllib.parse import urlsplit
 
+from .tree import meant
+
 WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
 
 
@@ -90,7 +92,7 @@ def validator_problem(written: str) -> tuple[str, str] | None:
     name, _, _ = written.partition(":")
     rule = VALIDATORS.get(name)
     if rule is None:
-        return "unknown_validator", f"“{written}” is not a validator. Known are: {KNOWN}."
+        return "unknown_validator", f"“{written}” is not a validator.{meant(name, VALIDATORS)} Known are: {KNOWN}."
     numbers = _numbers(written)
     if not rule.arguments and written != name:
         return "bad_validator", f"“{name}” takes nothing after it. Write {name}."

@@ -10,6 +10,7 @@ from .data import (
     source_columns,
     upload_problem,
 )
+from .designs import check_design, columns_of
 from .golds import (
     NewGold,
     acknowledge_misses,
@@ -30,19 +31,29 @@ from .jobs import (
     copy_job,
     create_job,
     create_routing_job,
+    design_problems,
     freeze_design,
     launch_error,
     launch_job,
     launch_warnings,
+    locked_settings,
     pause_job,
     resume_job,
     save_design,
     save_settings,
 )
-from .pages import page_units, plan_of, release_expired_pages, release_page, take_page, upcoming_pictures
-from .results import design_of
+from .pages import (
+    page_units,
+    plan_of,
+    release_expired_pages,
+    release_page,
+    take_page,
+    upcoming_pictures,
+    why_closed,
+)
+from .results import design_of, finish_done_jobs
 from .standing import find_stale, flag_contributor, readmit_contributor, reject_contributor, settle_contributor
-from .submitting import InvalidAnswers, Submission, prefix_of, submit_page
+from .submitting import InvalidAnswers, Submission, Turn, prefix_of, submit_and_take, submit_page
 from .units import NewUnit, add_units, cancel_unit, copy_units
 
 __all__ = [
@@ -50,14 +61,17 @@ __all__ = [
     "NewGold",
     "NewUnit",
     "Submission",
+    "Turn",
     "acknowledge_misses",
     "add_golds",
     "add_units",
     "cancel_job",
     "cancel_unit",
+    "check_design",
     "check_gold_answers",
     "check_routing",
     "columns_differ",
+    "columns_of",
     "confirm_upload",
     "contest",
     "copy_job",
@@ -65,15 +79,18 @@ __all__ = [
     "create_job",
     "create_routing_job",
     "design_of",
+    "design_problems",
     "discard_upload",
     "edit_test_question",
     "find_stale",
     "find_unread",
+    "finish_done_jobs",
     "flag_contributor",
     "freeze_design",
     "launch_error",
     "launch_job",
     "launch_warnings",
+    "locked_settings",
     "make_gold_from_row",
     "make_golds_from_finalized",
     "make_golds_from_model",
@@ -94,9 +111,11 @@ __all__ = [
     "save_settings",
     "settle_contributor",
     "source_columns",
+    "submit_and_take",
     "submit_page",
     "switch_test_question",
     "take_page",
     "upcoming_pictures",
     "upload_problem",
+    "why_closed",
 ]

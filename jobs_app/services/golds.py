@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import F
@@ -12,28 +13,35 @@ from django.utils import timezone
 from labeling_platform.accounts.models import User
 from labeling_platform.accounts.services import record
 from labeling_platform.lib.errors import Refused
-from models_app.models import TrainingImage
+from models_app.models import HoldoutPrediction, TrainingImage
 
 from ..design import Design, routing_question
 from ..models import Contributor, Job, Judgment, TestQuestion, Unit
 from ..quality import is_missed, shuffled
+from ..querysets import rows_people_agree_on
 from ..states import GoldSource, UnitState
 from .results import design_of
 
 ALREADY = "This row is a test question of the job already."
 MAX_REASON, MAX_CONTEST = 2000, 2000
+SAID = ("image", "predicted", "confidence")
 GoldAnswers = Mapping[str, Sequence[str]]
 
 
 @dataclass(frozen=True)
 class NewGold:
-    """A test question to make. `key` says what it comes from; the same never becomes a second one of a job."""
+    """A test question to make. `key` says what it comes from; the same never becomes a second one of a job.
+
+    `machine` is what a model thought of it, as of a row: without it, it could be told from the rows of a job that
+    shows contributors the model's answers.
+    """
 
     key: str
     image_url: str
     answers: dict[str, list[str]]
     reasons: dict[str, str] = field(default_factory=dict)
     data: dict[str, str] = field(default_factory=dict)
+    machine: dict[str, Any] | None = None
 
 
 def check_gold_answers(design: Design, answers: GoldAnswers) -> dict[str, str]:
@@ -60,7 +68,13 @@ def add_golds(*, job: Job, items: Sequence[NewGold], source: GoldSource, actor: 
     units = Unit.objects.bulk_create(
         [
             Unit(
-                team_id=job.team_id, job=job, key=key, data=item.data, image_url=item.image_url, state=UnitState.GOLDEN
+                team_id=job.team_id,
+                job=job,
+                key=key,
+                data=item.data,
+                image_url=item.image_url,
+                machine=item.machine,
+                state=UnitState.GOLDEN,
             )
             for key, item in fresh.items()
         ],
@@ -103,7 +117,7 @@ def make_gold_from_row(
     Refuses answers that the design does not know (code bad_answers), and a row that is a test question already.
     """
     _refuse_bad_answers(unit.job, answers)
-    gold = NewGold(f"unit:{unit.pk}", unit.image_url, _clean(answers), dict(reasons), unit.data)
+    gold = NewGold(f"unit:{unit.pk}", unit.image_url, _clean(answers), dict(reasons), unit.data, unit.machine)
     if not add_golds(job=unit.job, items=[gold], source=GoldSource.ROW, actor=actor):
         raise Refused(ALREADY, code="exists")
     return TestQuestion.objects.select_related("unit").get(job=unit.job, unit__key=f"gold:{gold.key}")
@@ -133,8 +147,17 @@ def make_golds_from_model(*, job: Job, per_answer: int, actor: User | None) -> i
         mixed = shuffled(job.pk, list(found))
         chosen = sorted(mixed, key=lambda pk: not found[pk])[:per_answer]
         urls = TrainingImage.objects.in_bulk(chosen)
+        said = HoldoutPrediction.objects.filter(version=job.model.current, image__in=chosen)
+        heard = {pk: {"label": name, "confidence": share} for pk, name, share in said.values_list(*SAID)}
         items += [
-            NewGold(f"image:{pk}", urls[pk].image_url, {question.name: [label]}, data={"image_url": urls[pk].image_url})
+            NewGold(
+                f"image:{pk}",
+                urls[pk].image_url,
+                {question.name: [label]},
+                data={"image_url": urls[pk].image_url},
+                # A picture that the model learned from gets the label it was learned with.
+                machine=heard.get(pk, {"label": label}),
+            )
             for pk in chosen
         ]
     return add_golds(job=job, items=items, source=GoldSource.MODEL, actor=actor)
@@ -146,23 +169,25 @@ def make_golds_from_finalized(*, job: Job, count: int, minimum_agreement: float,
     Taken are rows with two or more trusted judgments and an agreement of at least `minimum_agreement`, turn by turn
     from each answer, so that no answer is easy to guess. Returns how many were made.
     """
-    rows = Unit.objects.filter(
-        job=job, state=UnitState.FINALIZED, judgments_count__gte=2, agreement__gte=minimum_agreement
-    )
-    taken = Unit.objects.filter(job=job, state__in=UnitState.golden_states()).values_list("key", flat=True)
-    used = {int(key.removeprefix("gold:unit:")) for key in taken if key.startswith("gold:unit:")}
+    rows = rows_people_agree_on(job, minimum_agreement)
     design = design_of(job)
     by_answer: dict[str, list[NewGold]] = {}
-    for unit in rows.order_by("-agreement", "pk").exclude(pk__in=used)[: 20 * count]:
+    for unit in rows.order_by("-agreement", "pk")[: 20 * count]:
         answers = {
-            question.name: list(unit.result.get(question.name, {}).get("answers", []))
+            question.name: _result_answers(unit, question.name)
             for question in design.questions
             if question.gold and question.options and question.kind != "ratings"
         }
         if not check_gold_answers(design, answers):
-            item = NewGold(f"unit:{unit.pk}", unit.image_url, _clean(answers), data=unit.data)
+            item = NewGold(f"unit:{unit.pk}", unit.image_url, _clean(answers), data=unit.data, machine=unit.machine)
             by_answer.setdefault(repr(item.answers), []).append(item)
     return add_golds(job=job, items=_in_turns(by_answer.values(), count), source=GoldSource.FINALIZED, actor=actor)
+
+
+def _result_answers(unit: Unit, name: str) -> list[str]:
+    """What people came to; several ticked answers are one there, each on its line (see `aggregate`)."""
+    found = unit.result.get(name, {}).get("answers", [])
+    return [answer for joined in found for answer in joined.split("\n")]
 
 
 def _in_turns(groups: Iterable[list[NewGold]], count: int) -> list[NewGold]:

@@ -17,6 +17,7 @@ from models_app.models import CustomModel
 
 from ..design import DesignProblem, check_routing_design, derive_name, parse_design
 from ..models import Contributor, Job, TestQuestion, Unit
+from ..quality import make_plan
 from ..states import GoldSource, JobState, UnitState
 from ..templates_cml import (
     CATEGORIZE_INSTRUCTIONS,
@@ -25,6 +26,7 @@ from ..templates_cml import (
     is_template_instructions,
     routing_template,
 )
+from .designs import check_design
 from .golds import NewGold, add_golds
 from .pages import plan_of
 
@@ -132,7 +134,14 @@ def copy_job(*, job: Job, actor: User | None, title: str = "", test_questions: b
     if test_questions:
         found = TestQuestion.objects.filter(job=job).select_related("unit")
         golds = [
-            NewGold(f"copy:{gold.unit_id}", gold.unit.image_url, gold.answers, gold.reasons, gold.unit.data)
+            NewGold(
+                f"copy:{gold.unit_id}",
+                gold.unit.image_url,
+                gold.answers,
+                gold.reasons,
+                gold.unit.data,
+                gold.unit.machine,
+            )
             for gold in found
             if gold.unit.state == UnitState.GOLDEN
         ]
@@ -161,7 +170,7 @@ def save_design(*, job: Job, actor: User | None, title: str, instructions: str, 
     job = Job.objects.select_for_update(no_key=True).get(pk=job.pk)
     if job.design_frozen_at is not None:
         raise Refused(FROZEN, code="frozen")
-    if errors := parse_design(cml).errors:
+    if errors := [problem for problem in check_design(job=job, cml=cml) if problem.level == "error"]:
         raise Refused(
             f"The design has {len(errors)} problem(s); it was not saved. "
             f"The first is in line {errors[0].line}: {errors[0].message}",
@@ -190,6 +199,7 @@ def save_settings(*, job: Job, actor: User | None, **values: Any) -> None:
             code="launched",
         )
     _check_dynamic(job, changed)
+    _check_pages(job, changed)
     if not changed:
         return
     Job.objects.filter(pk=job.pk).update(**changed)
@@ -214,6 +224,27 @@ def _check_dynamic(job: Job, changed: Mapping[str, Any]) -> None:
         raise Refused("Say the most judgments that a row may get while people disagree.", code="no_most")
 
 
+def _check_pages(job: Job, changed: Mapping[str, Any]) -> None:
+    """Some page has to have room for a row."""
+    names = ("units_per_page", "quiz_length", "golds_per_page", "pages_per_gold")
+    plan = make_plan(golds=0, **{name: changed.get(name, getattr(job, name)) for name in names})
+    if plan.golds_per_page >= plan.units_per_page and plan.pages_per_gold == 1:
+        raise Refused(
+            "Then every page would be test questions only. Put them on one page in 2 or more, or more rows on a page.",
+            code="no_room",
+        )
+
+
+def locked_settings(job: Job) -> dict[str, str]:
+    """The settings that cannot change any more, and why."""
+    locked: dict[str, str] = {}
+    if job.state != JobState.UNORDERED:
+        locked |= dict.fromkeys(LOCKED_BY_LAUNCH, "Locked: the job was launched.")
+    if job.design_frozen_at is not None:
+        locked |= dict.fromkeys(LOCKED_BY_WORKFLOW, "Locked: a launched workflow uses the job.")
+    return locked
+
+
 @transaction.atomic
 def launch_job(*, job: Job, actor: User | None, count: int | None = None) -> int:
     """Launch rows that are not launched yet, oldest first: `count` of them, or all; returns how many.
@@ -225,8 +256,8 @@ def launch_job(*, job: Job, actor: User | None, count: int | None = None) -> int
         raise problem
     units = Unit.objects.filter(job=job, state=UnitState.NEW)
     if count is not None:
-        first = list(units.order_by("position", "pk").values_list("pk", flat=True)[: max(0, count)])
-        units = units.filter(pk__in=first)
+        first = units.order_by("position", "pk")[: max(0, count)]
+        units = Unit.objects.filter(pk__in=first.values("pk"))
     job = Job.objects.select_for_update(no_key=True).get(pk=job.pk)
     if job.state == JobState.CANCELED:
         raise Refused("A canceled job cannot be launched.", code="canceled")
@@ -251,7 +282,7 @@ def launch_error(job: Job) -> Refused | None:
 
 def design_problems(job: Job, *, level: str = "") -> list[DesignProblem]:
     """What is wrong with the job's design (on its newest rows' columns, too), errors and warnings."""
-    return [problem for problem in parse_design(job.cml).problems if not level or problem.level == level]
+    return [problem for problem in check_design(job=job, cml=job.cml) if not level or problem.level == level]
 
 
 def launch_warnings(*, job: Job) -> list[str]:
@@ -259,8 +290,13 @@ def launch_warnings(*, job: Job) -> list[str]:
     plan, warnings = plan_of(job), []
     if not plan.active:
         warnings.append(
-            f"The job has {plan.golds} test question(s); they are used from {plan.golds + plan.missing} on. "
-            "Without them every answer is trusted."
+            f"The job has {plan.golds or 'no'} test question{'' if plan.golds == 1 else 's'}; they are used from "
+            f"{plan.golds + plan.missing} on. Without them every answer is trusted."
+        )
+    elif not plan.max_rows:
+        warnings.append(
+            f"The quiz takes {plan.quiz_length} of the {plan.golds} test questions, so none is left for the work and "
+            "nobody can go on after it. Make more test questions or the quiz shorter."
         )
     if is_template_instructions(job.instructions):
         warnings.append("The instructions are still the template's own. Write yours on the Design tab.")

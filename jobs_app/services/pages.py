@@ -10,8 +10,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.db import connection, transaction
-from django.db.models import F, Value
-from django.db.models.functions import Greatest, Least
 from django.utils import timezone
 
 from labeling_platform.accounts.models import User
@@ -36,6 +34,17 @@ WITH picked AS (
 UPDATE jobs_app_unit unit SET slots = unit.slots - 1 FROM picked WHERE unit.id = picked.id
 RETURNING unit.position, unit.id
 """
+# The job stands in the comparison, too: without statistics (just after a large upload) the planner otherwise takes
+# another index and sorts all rows of the job.
+UPCOMING = """
+SELECT image_url FROM (
+    SELECT unit.job_id, unit.team_id, unit.image_url FROM jobs_app_unit unit
+    WHERE unit.state = 'judgable' AND unit.slots > 0
+      AND (unit.job_id, unit.position, unit.id) > (%(job)s, %(position)s, %(unit)s)
+    ORDER BY unit.job_id, unit.position, unit.id LIMIT %(count)s
+) AS ahead WHERE job_id = %(job)s AND team_id = %(team)s
+"""
+GOLDS = "SELECT count(*) FROM jobs_app_unit WHERE job_id = %s AND team_id = %s AND state = 'golden'"
 RECOUNT = """
 WITH held AS (
     SELECT unit_id, count(*) AS n
@@ -59,14 +68,18 @@ BARRED = {
     ContributorState.FLAGGED: "The owners of this job have ended your work on it. What you submitted stays.",
     ContributorState.REJECTED: "The owners of this job have ended your work on it.",
 }
+NOT_OPEN = "This job is not open for work now."
 MAXED_OUT = "You have answered all test questions of this job, so you have reached its limit. Thank you for your work."
 ENOUGH = "You have given as many judgments as one person may in this job. Thank you for your work."
 
 
 def plan_of(job: Job) -> Plan:
     """How the job uses its test questions just now."""
+    with connection.cursor() as cursor:
+        cursor.execute(GOLDS, [job.pk, job.team_id])
+        (golds,) = cursor.fetchone()
     return make_plan(
-        golds=Unit.objects.filter(job=job, state=UnitState.GOLDEN).count(),
+        golds=golds,
         units_per_page=job.units_per_page,
         quiz_length=job.quiz_length,
         golds_per_page=job.golds_per_page,
@@ -74,7 +87,6 @@ def plan_of(job: Job) -> Plan:
     )
 
 
-@transaction.atomic
 def take_page(*, job: Job, user: User) -> Page | None:
     """The page this person works on: the one they hold already, or a new one; None when there is nothing for them.
 
@@ -82,30 +94,60 @@ def take_page(*, job: Job, user: User) -> Page | None:
     among the rows. Refuses a job that is not open for work, and a contributor who may not go on: accuracy too
     low, stopped by the owners, or no test questions or judgments left for them.
     """
-    contributor = lock_contributor(job, user)
+    mine = Page.objects.filter(contributor__job=job, contributor__user=user, state=PageState.OPEN)
+    for page in mine.filter(expires_at__lte=timezone.now()):
+        release_page(page=page)  # a transaction of its own: who waits for a row must hold no other
+    with transaction.atomic():
+        contributor = lock_contributor(job, user)
+        held = Page.objects.filter(contributor=contributor, state=PageState.OPEN).first()
+        barred = BARRED.get(ContributorState(contributor.state))
+        if held is not None and not barred:
+            return held
+        job.refresh_from_db()
+        return next_page(job, contributor, may_wait=True)
+
+
+def next_page(job: Job, contributor: Contributor, *, may_wait: bool) -> Page | None:
+    """A new page for a locked contributor who holds none; refuses as `take_page` does.
+
+    Only a caller whose transaction holds no row's lock `may_wait` for a row that others hold locked just now.
+    """
     if refusal := BARRED.get(ContributorState(contributor.state)):
         raise Refused(refusal, code=f"contributor_{contributor.state}")
     now = timezone.now()
-    held = Page.objects.select_for_update(no_key=True).filter(contributor=contributor, state=PageState.OPEN).first()
-    if held is not None:
-        if held.expires_at > now:
-            return held
-        end_lease(held)
-    job.refresh_from_db()
     if job.state == JobState.FINISHED:
         return None
     if job.state != JobState.RUNNING:
-        raise Refused(CLOSED.get(JobState(job.state), "This job is not open for work now."), code=f"job_{job.state}")
+        raise Refused(CLOSED.get(JobState(job.state), NOT_OPEN), code=f"job_{job.state}")
     plan = plan_of(job)
     if contributor.state == ContributorState.QUIZ and plan.active:
         return _quiz_page(job, contributor, plan, now) if _has_work(job) else None
-    return _work_page(job, contributor, plan, now)
+    return _work_page(job, contributor, plan, now, may_wait=may_wait)
+
+
+def why_closed(*, job: Job, contributor: Contributor | None, plan: Plan) -> Refused | None:
+    """What `take_page` would refuse this person, as far as that is known without looking for rows; None: nothing.
+
+    A page that is held already can be gone on with whatever the job's state and limits are.
+    """
+    if contributor is not None and (barred := BARRED.get(ContributorState(contributor.state))):
+        return Refused(barred, code=f"contributor_{contributor.state}")
+    if job.state not in {JobState.RUNNING, JobState.FINISHED}:
+        return Refused(CLOSED.get(JobState(job.state), NOT_OPEN), code=f"job_{job.state}")
+    if contributor is None or contributor.state != ContributorState.WORKING:
+        return None
+    due = golds_due(plan, contributor_id=contributor.pk, page_number=contributor.pages_done)
+    if due > max(0, plan.golds - contributor.seen):
+        return Refused(MAXED_OUT, code="maxed_out")
+    most = job.max_judgments_per_contributor
+    return Refused(ENOUGH, code="enough") if most is not None and contributor.judged >= most else None
 
 
 def lock_contributor(job: Job, user: User) -> Contributor:
     """The person's place in the job, locked: two tabs of one person wait for each other here."""
     places = Contributor.objects.select_for_update(no_key=True).filter(job=job, user=user)
     if (found := places.first()) is not None:
+        found.job = job
         return found
     state = ContributorState.QUIZ if plan_of(job).active else ContributorState.WORKING
     Contributor.objects.get_or_create(team_id=job.team_id, job=job, user=user, defaults={"state": state})
@@ -123,7 +165,7 @@ def _quiz_page(job: Job, contributor: Contributor, plan: Plan, now: datetime) ->
     return _make_page(job, contributor, golds, now, kind=PageKind.QUIZ, golds=len(golds))
 
 
-def _work_page(job: Job, contributor: Contributor, plan: Plan, now: datetime) -> Page | None:
+def _work_page(job: Job, contributor: Contributor, plan: Plan, now: datetime, *, may_wait: bool) -> Page | None:
     due = golds_due(plan, contributor_id=contributor.pk, page_number=contributor.pages_done)
     golds = _unseen_golds(job, contributor)[:due] if due else []
     if len(golds) < due:
@@ -134,7 +176,7 @@ def _work_page(job: Job, contributor: Contributor, plan: Plan, now: datetime) ->
         if left <= 0:
             raise Refused(ENOUGH, code="enough")
         wanted = min(wanted, left)
-    rows = _claim(job, contributor, wanted)
+    rows = _claim(job, contributor, wanted, may_wait=may_wait)
     if not rows and (wanted or not _has_work(job)):
         return None
     places = places_for(
@@ -167,7 +209,7 @@ def _make_page(
     )
 
 
-def _claim(job: Job, contributor: Contributor, count: int) -> list[int]:
+def _claim(job: Job, contributor: Contributor, count: int, *, may_wait: bool) -> list[int]:
     """Take a slot of up to `count` rows, behind the place where the contributor got to, then from the start."""
     if count <= 0:
         return []
@@ -175,12 +217,14 @@ def _claim(job: Job, contributor: Contributor, count: int) -> list[int]:
     found = _claim_after(job, contributor, after, count)
     if found:
         last = max(found)
-        Contributor.objects.filter(pk=contributor.pk).update(after_position=last[0], after_unit=last[1])
+        contributor.after_position, contributor.after_unit = last
+        contributor.save(update_fields=["after_position", "after_unit"])
     if len(found) < count and after != START:
         found += _claim_after(job, contributor, START, count - len(found))
-    if not found:
-        # Rows that others held locked for a moment may still have a free slot: wait for them once.
-        found = _claim_after(job, contributor, START, count, skip=False)
+    if not found and may_wait:
+        # Rows that others held locked for a moment may still have a free slot: wait for one of them, for one only.
+        # Who waits must hold no other row: others lock rows by id, and here they come in the order of the job.
+        found = _claim_after(job, contributor, START, 1, skip=False)
     return [unit_id for _, unit_id in sorted(found)]
 
 
@@ -201,12 +245,18 @@ def page_units(page: Page) -> list[Unit]:
     return [found[unit_id] for unit_id in page.unit_ids if unit_id in found]
 
 
-def upcoming_pictures(*, job: Job, after: int, count: int = 3) -> list[str]:
-    """Image URLs that this or another contributor is likely to get next, for preloading. No promise."""
-    last = Unit.objects.filter(pk=after).values_list("position", flat=True).first() or 0
-    units = Unit.objects.filter(job=job, state=UnitState.JUDGABLE, slots__gt=0, position__gte=last)
-    units = units.exclude(position=last, pk__lte=after).order_by("position", "pk")
-    return list(units.values_list("image_url", flat=True)[:count])
+def upcoming_pictures(*, contributor: Contributor, count: int) -> list[str]:
+    """Image URLs of the rows that the contributor is likely to get next, for preloading. No promise."""
+    values = {
+        "job": contributor.job_id,
+        "team": contributor.team_id,
+        "position": contributor.after_position,
+        "unit": contributor.after_unit,
+        "count": count,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(UPCOMING, values)
+        return [image_url for (image_url,) in cursor.fetchall() if image_url]
 
 
 @transaction.atomic
@@ -220,7 +270,8 @@ def end_lease(page: Page) -> bool:
     """Release a locked page: each of its rows may be given to somebody else. False when its lease had ended."""
     if not PageState.move(Page.objects.filter(pk=page.pk), PageState.RELEASED):
         return False
-    give_back(lock_rows(page.unit_ids))
+    rows = lock_rows(page.unit_ids)
+    recount_slots(page.job_id, page.team_id, [unit.pk for unit in rows])
     return True
 
 
@@ -230,19 +281,14 @@ def lock_rows(unit_ids: list[int]) -> list[Unit]:
     return list(rows.order_by("pk").select_for_update(no_key=True))
 
 
-def give_back(units: list[Unit]) -> None:
-    """Return one slot of each locked unit. Never more than it still wants: judgments may have come back since."""
-    still_wanted = Greatest(F("wanted") - F("judgments_count"), Value(0))
-    Unit.objects.filter(pk__in=[unit.pk for unit in units]).update(slots=Least(F("slots") + 1, still_wanted))
+def recount_slots(job_id: int, team_id: int, unit_ids: list[int]) -> None:
+    """Reckon the slots of locked units from what is wanted, judged and held, after any of these changed.
 
-
-def recount_slots(job: Job, unit_ids: list[int]) -> None:
-    """Reckon the slots of locked units from what is wanted, judged and held, after judgments left or came back.
-
-    Leases change under the lock of their unit only, so what is open now stays open until the caller commits.
+    Adding one slot for a lease that ends would be wrong: judgments may have come back while it was open. Leases
+    change under the lock of their unit only, so what is open now stays open until the caller commits.
     """
     with connection.cursor() as cursor:
-        cursor.execute(RECOUNT, {"job": job.pk, "team": job.team_id, "units": unit_ids})
+        cursor.execute(RECOUNT, {"job": job_id, "team": team_id, "units": unit_ids})
 
 
 def release_expired_pages(*, limit: int = 500) -> int:

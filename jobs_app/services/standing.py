@@ -15,7 +15,7 @@ from labeling_platform.lib.errors import Refused
 from ..models import Contributor, Job, Judgment, Page, Unit
 from ..quality import is_enough, trust_of
 from ..states import ContributorState, JobState, PageState, UnitState
-from .pages import end_lease, lock_rows, recount_slots
+from .pages import end_lease, lock_rows, plan_of, recount_slots
 from .results import finish_units, reckon_again
 
 SETTLE_BATCH = 500
@@ -30,6 +30,7 @@ def judged_row_ids(contributor: Contributor, *, tainted: bool = False) -> list[i
 def remove(contributor: Contributor, rows: Sequence[Unit]) -> None:
     """Remove a locked contributor whose accuracy is too low; `rows` are all rows they judged, locked."""
     if ContributorState.move(Contributor.objects.filter(pk=contributor.pk), ContributorState.REMOVED):
+        contributor.state = ContributorState.REMOVED
         _taint(contributor, rows)
         job, accuracy = contributor.job, round(contributor.trust, 4)
         record(team=job.team, actor=None, verb="contributor removed", obj=job, user=contributor.user_id, trust=accuracy)
@@ -55,7 +56,7 @@ def _taint(contributor: Contributor, rows: Sequence[Unit]) -> None:
         shares=None,
         agreement=None,
     )
-    recount_slots(job, [unit.pk for unit in rows])
+    recount_slots(job.pk, job.team_id, [unit.pk for unit in rows])
     if reopen:
         JobState.move(Job.objects.filter(pk=job.pk, state=JobState.FINISHED), JobState.RUNNING)
     reckon_again(job, [unit for unit in rows if unit.state == UnitState.FINALIZED and stay])
@@ -66,13 +67,14 @@ def _untaint(contributor: Contributor, rows: Sequence[Unit]) -> None:
     Judgment.objects.filter(contributor=contributor, tainted=True).update(tainted=False)
     unit_ids = [unit.pk for unit in rows]
     Unit.objects.filter(pk__in=unit_ids).update(judgments_count=F("judgments_count") + 1)
-    recount_slots(contributor.job, unit_ids)
+    recount_slots(contributor.job_id, contributor.team_id, unit_ids)
     for unit in rows:
         unit.judgments_count += 1
+    final = [unit for unit in rows if unit.state == UnitState.FINALIZED]
     full = [unit for unit in rows if unit.state == UnitState.JUDGABLE and unit.judgments_count >= unit.wanted]
     if full:
         finish_units(contributor.job, full)
-    reckon_again(contributor.job, [unit for unit in rows if unit.state == UnitState.FINALIZED])
+    reckon_again(contributor.job, final)
 
 
 def _lock(contributor: Contributor) -> Contributor:
@@ -125,6 +127,7 @@ def reject_contributor(*, contributor: Contributor, actor: User | None) -> int:
 def readmit_contributor(*, contributor: Contributor, actor: User | None) -> None:
     """Let a stopped or rejected contributor go on; judgments that were taken out count again.
 
+    Who had not got through the quiz has it before them still.
     Refuses for somebody who was not stopped, and for one whose accuracy is too low: that changes only with the
     test questions.
     """
@@ -136,8 +139,9 @@ def readmit_contributor(*, contributor: Contributor, actor: User | None) -> None
             "The accuracy on test questions is too low. Edit a test question if it is wrong.", code="accuracy"
         )
     was_tainted = contributor.state == ContributorState.REJECTED
-    ContributorState.move(Contributor.objects.filter(pk=contributor.pk), ContributorState.WORKING)
-    Contributor.objects.filter(pk=contributor.pk).update(too_fast=0)
+    new_here = contributor.seen == 0 and contributor.pages_done == 0
+    to = ContributorState.QUIZ if new_here and plan_of(contributor.job).active else ContributorState.WORKING
+    ContributorState.move(Contributor.objects.filter(pk=contributor.pk), to, too_fast=0)
     if was_tainted:
         _untaint(contributor, lock_rows(judged_row_ids(contributor, tainted=True)))
     _record(contributor, actor, "contributor readmitted")
@@ -169,12 +173,16 @@ def settle_contributor(*, contributor: Contributor) -> None:
             units = [unit for unit in lock_rows(ids) if unit.state == UnitState.FINALIZED]
             reckon_again(contributor.job, units)
         last = ids[-1]
-    # Asked again when the trust has moved on since: then somebody has to look at the rows once more.
-    Contributor.objects.filter(pk=contributor.pk, trust=trust).update(stale=False)
+    _settle_standing(contributor, reckoned=trust)
 
 
 @transaction.atomic
-def _settle_standing(contributor: Contributor) -> float:
+def _settle_standing(contributor: Contributor, *, reckoned: float | None = None) -> float:
+    """Bring state and trust up to date; returns the trust.
+
+    `reckoned` is the trust that all results rest on by now: when it is still the same, nothing is left to do.
+    Counted anew for that, under the lock: a test question may have been edited since.
+    """
     contributor = _lock(contributor)
     golds = Judgment.objects.filter(contributor=contributor, missed__isnull=False)
     counts = golds.aggregate(
@@ -197,4 +205,6 @@ def _settle_standing(contributor: Contributor) -> float:
         if page is not None:
             end_lease(page)
         remove(contributor, [unit for unit in locked if unit.pk in judged and unit.state != UnitState.CANCELED])
+    if contributor.trust == reckoned:
+        mine.update(stale=False)
     return contributor.trust

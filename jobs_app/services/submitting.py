@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from django.db import transaction
 from django.db.models import F
@@ -18,11 +17,11 @@ from ..design import Answers, read_answers
 from ..models import Contributor, Job, Judgment, Page, TestQuestion, Unit
 from ..quality import is_enough, is_missed, trust_of
 from ..states import ContributorState, PageKind, PageState, UnitState
-from .pages import end_lease, lock_contributor, lock_rows
+from .pages import end_lease, lock_contributor, lock_rows, next_page
 from .results import design_of, finish_units, reckon_again
 from .standing import judged_row_ids, remove
 
-LATE = "Your time for this page ran out and it was given back. Here is the next one."
+LATE = "Your time for this page ran out and it was given back. Your answers on it were not kept. Here is the next one."
 SLOW_DOWN = "That was quicker than anybody can look. Look at each row again, then submit. The next time ends your work."
 STOPPED = "Your work on this job was ended: pages were submitted quicker than anybody can look at them."
 SHARED = "SELECT id, unit_id, answers FROM jobs_app_testquestion WHERE unit_id = ANY(%s) ORDER BY id FOR SHARE"
@@ -42,8 +41,9 @@ class Submission:
     """What a submit came to.
 
     `repeated`: this page had been submitted before, it counted once. `passed_quiz`: None when it was no quiz.
-    `too_fast`: nothing was stored, because the page was open for less than the job's minimum time; the answers
-    are given back to be shown again. `stale`: results rest on an older trust and are to be settled.
+    `missed` counts those of its `test_questions` that were wrong. `too_fast`: nothing was stored, because the page was
+    open for less than the job's minimum time; the answers are given back to be shown again. `stale`: results rest
+    on an older trust and are to be settled.
     """
 
     judgments: int = 0
@@ -54,12 +54,23 @@ class Submission:
     removed: bool = False
     too_fast: str = ""
     stale: bool = False
+    contributor_id: int = 0
+    test_questions: int = 0
     answers: dict[int, Answers] = field(default_factory=dict)
 
 
 def prefix_of(unit_id: int) -> str:
     """What the input names of one unit begin with on a page of several."""
     return f"u{unit_id}-"
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What a submit came to and what is next: a page, or None, with the reason when there is a `refusal`."""
+
+    submission: Submission
+    page: Page | None = None
+    refusal: Refused | None = None
 
 
 @transaction.atomic
@@ -71,8 +82,29 @@ def submit_page(*, page: Page, user: User, submitted: Submitted) -> Submission:
     are missing or wrong; refuses a page that was given back because its time ran out, and a page of somebody
     else. A page past its time that nobody else was given still counts.
     """
-    contributor = lock_contributor(page.job, user)
-    page = Page.objects.select_for_update(no_key=True, of=("self",)).select_related("job").get(pk=page.pk)
+    return _submit(page.job, page.pk, lock_contributor(page.job, user), submitted)
+
+
+@transaction.atomic
+def submit_and_take(*, job: Job, page_id: int, user: User, submitted: Submitted) -> Turn:
+    """Submit a page of the job (see `submit_page`) and take the next one, in one transaction.
+
+    Raises Page.DoesNotExist for a page that is none of the job. Nothing is taken after a page that came too fast, or a
+    second time, or while others hold all rows that are left locked: then `take_page` finds what there is.
+    """
+    contributor = lock_contributor(job, user)
+    submission = _submit(job, page_id, contributor, submitted)
+    if submission.too_fast or submission.repeated:
+        return Turn(submission)
+    try:
+        return Turn(submission, next_page(job, contributor, may_wait=False))
+    except Refused as refusal:
+        return Turn(submission, refusal=refusal)
+
+
+def _submit(job: Job, page_id: int, contributor: Contributor, submitted: Submitted) -> Submission:
+    page = Page.objects.select_for_update(no_key=True).get(pk=page_id, job=job)
+    page.job = job
     if page.contributor_id != contributor.pk:
         raise Refused("This page belongs to another contributor.", code="not_yours")
     if page.state == PageState.SUBMITTED:
@@ -81,11 +113,10 @@ def submit_page(*, page: Page, user: User, submitted: Submitted) -> Submission:
         raise Refused(LATE, code="page_expired")
     answers = _read(page, submitted)
     now = timezone.now()
-    if (now - page.created_at).total_seconds() < page.job.min_seconds_per_page:
+    if (now - page.created_at).total_seconds() < job.min_seconds_per_page:
         return _too_fast(page, contributor, answers)
     PageState.move(Page.objects.filter(pk=page.pk), PageState.SUBMITTED, submitted_at=now)
-    misses = _score(page, answers)
-    return _store(page, contributor, answers, misses, now)
+    return _store(page, contributor, answers, _score(page, answers))
 
 
 def _read(page: Page, submitted: Submitted) -> dict[int, Answers]:
@@ -126,9 +157,7 @@ def _score(page: Page, answers: dict[int, Answers]) -> dict[int, bool]:
     return {unit_id: is_missed(design, gold, answers[unit_id]) for unit_id, gold in golds}
 
 
-def _store(
-    page: Page, contributor: Contributor, answers: dict[int, Answers], misses: dict[int, bool], now: datetime
-) -> Submission:
+def _store(page: Page, contributor: Contributor, answers: dict[int, Answers], misses: dict[int, bool]) -> Submission:
     job, trust_before = page.job, contributor.trust
     page_rows = {unit_id for unit_id in page.unit_ids if unit_id not in misses}
     _count(contributor, page, rows=len(page_rows), misses=misses)
@@ -139,8 +168,9 @@ def _store(
     _store_judgments(page, contributor, answers, misses, [unit.pk for unit in rows])
     done: list[Unit] = []
     if stays:
-        done = _finish(job, rows)
+        done = _finish(job, contributor, rows, answers)
     else:
+        Unit.objects.filter(pk__in=[unit.pk for unit in rows]).update(judgments_count=F("judgments_count") + 1)
         remove(contributor, [unit for unit in locked if unit.state != UnitState.CANCELED])
     stale = stays and contributor.judged > 0 and contributor.trust != trust_before
     if stale:
@@ -152,6 +182,8 @@ def _store(
         passed_quiz=stays if page.kind == PageKind.QUIZ else None,
         removed=not stays,
         stale=stale,
+        contributor_id=contributor.pk,
+        test_questions=len(misses),
     )
 
 
@@ -165,6 +197,7 @@ def _count(contributor: Contributor, page: Page, *, rows: int, misses: dict[int,
     contributor.save(update_fields=["seen", "missed", "trust", "judged", "pages_done"])
     if contributor.state == ContributorState.QUIZ:
         ContributorState.move(Contributor.objects.filter(pk=contributor.pk), ContributorState.WORKING)
+        contributor.state = ContributorState.WORKING
 
 
 def _store_judgments(
@@ -184,16 +217,20 @@ def _store_judgments(
         )
         for unit_id in [*row_ids, *misses]
     )
-    Unit.objects.filter(pk__in=row_ids).update(judgments_count=F("judgments_count") + 1)
 
 
-def _finish(job: Job, rows: list[Unit]) -> list[Unit]:
-    """Finalize the rows that have all they want; a row that was final before, because judgments came back, is
-    reckoned again."""
+def _finish(job: Job, contributor: Contributor, rows: list[Unit], answers: dict[int, Answers]) -> list[Unit]:
+    """Count the judgments of locked rows, finalize those that have all they want, and reckon those again that were
+    final before (judgments had come back while this page was open)."""
     for unit in rows:
         unit.judgments_count += 1
-    full = [unit for unit in rows if unit.state == UnitState.JUDGABLE and unit.judgments_count >= unit.wanted]
     again = [unit for unit in rows if unit.state == UnitState.FINALIZED]
     if again:
+        Unit.objects.bulk_update(again, ["judgments_count"])
         reckon_again(job, again)
-    return finish_units(job, full) if full else []
+    waiting = [unit for unit in rows if unit.state == UnitState.JUDGABLE]
+    if not waiting:
+        return []
+    full = [unit for unit in waiting if unit.judgments_count >= unit.wanted]
+    only = {unit.pk: [(answers[unit.pk], contributor.trust, 0)] for unit in full if unit.judgments_count == 1}
+    return finish_units(job, full, only=only, others=[unit for unit in waiting if unit not in full])

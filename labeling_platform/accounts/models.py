@@ -167,3 +167,62 @@ class Activity(models.Model):
 
     def __str__(self) -> str:
         return f"{self.verb} {self.object_name}".strip()
+
+
+INVITATION_PATH = r"^([A-Za-z0-9_-]+/)*$"
+"""Where an invitation may lead inside its team: folders only, so no other host, team or query can be written."""
+SHA256_HEX = r"^[0-9a-f]{64}$"
+
+
+class Invitation(TeamOwned):
+    """An offer of a role in the team, by e-mail to one address or as a link that several people may use.
+
+    Who knows the token may accept. Only its SHA-256 is kept: what stands here cannot be used to get in.
+    """
+
+    role = models.CharField(max_length=12, choices=Role.choices)
+    email = models.EmailField(blank=True, help_text=_("Empty: a link."))
+    path = models.CharField(max_length=200, blank=True, help_text=_("Where in the team the person arrives."))
+    token_hash = models.CharField(max_length=64, unique=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    max_uses = models.PositiveIntegerField(null=True, blank=True, help_text=_("Empty: any number of people."))
+    uses = models.PositiveIntegerField(default=0)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.CheckConstraint(condition=models.Q(role__in=Role.values), name="invitation_role"),
+            models.CheckConstraint(condition=models.Q(path__regex=INVITATION_PATH), name="invitation_path_in_team"),
+            models.CheckConstraint(condition=models.Q(token_hash__regex=SHA256_HEX), name="invitation_hash"),
+            models.CheckConstraint(
+                condition=models.Q(expires_at__gt=models.F("created_at")), name="invitation_ends_after_it_begins"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(max_uses=None) | models.Q(max_uses__gte=1, uses__lte=models.F("max_uses")),
+                name="invitation_not_used_too_often",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(email="") | models.Q(max_uses__isnull=False, max_uses=1),
+                name="invitation_by_email_serves_one",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["team", "-id"], name="invitation_open", condition=models.Q(revoked_at=None)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_role_display()}, {self.email or 'by link'}"
+
+
+class Acceptance(TeamOwned):
+    """Somebody came into the team by an invitation. Once each: a person who was removed needs a new one."""
+
+    invitation = models.ForeignKey(Invitation, on_delete=models.CASCADE, related_name="acceptances")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["invitation", "user"], name="acceptance_once")]

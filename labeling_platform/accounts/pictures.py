@@ -21,17 +21,24 @@ SIZES = {"small": 240, "large": 1024}
 
 
 def picture_url(team: Team, image_url: str, size: str = "small") -> str:
-    """Address of our own copy of the picture at `image_url`; `size` is small (240 px) or large (1024 px)."""
-    token = signing.dumps(image_url, salt=f"picture:{team.pk}", compress=True)
+    """Address of our own copy of the picture at `image_url`; `size` is small (240 px) or large (1024 px).
+
+    Always the same for a picture, without the time in it, so that a browser that loaded it before has it.
+    """
+    token = _signer(team).sign_object(image_url, compress=True)
     return reverse("teams:picture", kwargs={"team_slug": team.slug, "size": size, "token": token})
 
 
 def read_token(team: Team, token: str) -> str | None:
     """The image URL in the token, or None when it was not signed for this team."""
     try:
-        return str(signing.loads(token, salt=f"picture:{team.pk}"))
+        return str(_signer(team).unsign_object(token))
     except signing.BadSignature:
         return None
+
+
+def _signer(team: Team) -> signing.Signer:
+    return signing.Signer(salt=f"picture:{team.pk}")
 
 
 def picture_bytes(team: Team, image_url: str, size: str) -> bytes:

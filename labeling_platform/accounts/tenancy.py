@@ -11,6 +11,7 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.utils.functional import SimpleLazyObject
 from django_scopes import scope
 
 from .features import CONTACT, enabled_features
@@ -54,7 +55,8 @@ def team_view(
             if membership is None:
                 raise Http404
             request.membership, request.team = membership, membership.team
-            request.features = enabled_features(membership.team)
+            team = membership.team
+            request.features = SimpleLazyObject(lambda: enabled_features(team))
             if not membership.may(may):
                 return render(request, "403.html", {"exception": _role_reason(membership)}, status=403)
             if feature and feature not in request.features:

@@ -1,10 +1,17 @@
 from django.urls import path
 
-from . import views
+from . import people_views, views
 
 app_name = "teams"
 urlpatterns = [
     path("", views.team_home, name="home"),
     path("activity/", views.activity, name="activity"),
     path("pictures/<str:size>/<str:token>", views.picture, name="picture"),
+    path("people/", people_views.people, name="people"),
+    path("people/invite/", people_views.invite, name="invite"),
+    path("people/link/", people_views.invite_link, name="invite_link"),
+    path("people/contributor-link/", people_views.contributor_link, name="contributor_link"),
+    path("people/invitations/<int:invitation_pk>/revoke/", people_views.revoke, name="revoke"),
+    path("people/<int:membership_pk>/role/", people_views.role, name="role"),
+    path("people/<int:membership_pk>/remove/", people_views.remove, name="remove"),
 ]

@@ -78,6 +78,10 @@
   window.addEventListener("pageshow", (event) => { // "back" brings the page as it was left
     if (event.persisted) document.querySelectorAll("form[data-sent]").forEach(() => location.reload());
   });
+  for (const tab of document.querySelectorAll(".tabs > [aria-current]")) { // a phone shows a part of the row of tabs
+    const row = tab.parentElement;
+    row.scrollLeft = tab.offsetLeft - row.offsetLeft - (row.clientWidth - tab.offsetWidth) / 2;
+  }
   on("change", "form[data-auto-submit]", (form) => form.requestSubmit());
 
   const showFile = (zone) => {
@@ -114,6 +118,7 @@
   });
   const failed = (event) => {
     if (polls(event.detail.elt) && !event.detail.xhr?.status) return; // the next poll tries again
+    if ("ownErrors" in (event.detail.elt?.dataset || {})) return; // it says itself what went wrong
     const status = event.detail.xhr?.status;
     if (status === 403) toast("You may not do this, or your session has ended. Load the page again.", "error");
     else if (status === 404) toast("This is no longer here. Load the page again.", "error");

@@ -91,10 +91,11 @@ class Guide:
         self.page.wait_for_url(re.compile(r"/jobs/\d+/design/"))
         self.page.get_by_label("Instructions").fill(instructions)
         if design is not None:
+            self.page.get_by_role("button", name="Code", exact=True).click()
             editor = self.page.locator("#id_cml")
             editor.fill(design(editor.input_value()))
         self.page.get_by_role("button", name="Save", exact=True).click()
-        expect(self.page.get_by_text("Saved.")).to_be_visible()
+        expect(self.page.get_by_text("Saved.", exact=True)).to_be_visible()
         return self.number()
 
     def create_workflow(self, name: str, model: int, job: int | None, threshold: str = "0.8") -> int:

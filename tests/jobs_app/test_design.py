@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs_app.design import (
+    OUTLINE,
     check_routing_design,
     clean_instructions,
     derive_name,
@@ -210,11 +212,27 @@ def test_a_design_that_cannot_serve_a_model(change: tuple[str, str], code: str, 
 def test_template_instructions_are_recognised() -> None:
     assert is_template_instructions(ROUTING_INSTRUCTIONS + "\n ")
     assert is_template_instructions("")
+    assert is_template_instructions(OUTLINE)
     assert not is_template_instructions("<p>Mine</p>")
 
 
 def test_instructions_keep_harmless_tags_only() -> None:
     assert clean_instructions('<p onclick="x">Hi <b>you</b><script>x</script></p>') == "<p>Hi <b>you</b></p>"
+
+
+@pytest.mark.parametrize(
+    ("text", "html"),
+    [
+        ("", ""),
+        ("One\ntwo\n\nthree", "<p>One<br>two</p><p>three</p>"),
+        ("# Do\n## This\n- a\n* b\nEnd", "<h2>Do</h2><h3>This</h3><ul><li>a</li><li>b</li></ul><p>End</p>"),
+        ("1. a\n2) b\n- c", "<ol><li>a</li><li>b</li></ol><ul><li>c</li></ul>"),
+        ("a < b & 5 > 3\r\n#x", "<p>a &lt; b &amp; 5 &gt; 3<br>#x</p>"),
+        ("<p>As # it\n- is</p>", "<p>As # it\n- is</p>"),
+    ],
+)
+def test_plain_instructions_are_laid_out(text: str, html: str) -> None:
+    assert clean_instructions(text) == html
 
 
 class Suspicious(HTMLParser):
@@ -250,6 +268,46 @@ sources = st.one_of(st.text(max_size=200), st.lists(pieces, max_size=25).map("".
 def test_no_design_and_no_value_can_run_script(source: str, value: str) -> None:
     html = render_design(
         parse_design(source), row={"a": value, "image_url": value}, image_url_for=lambda url: "/ours?x", prefix="u1-"
+    )
+    looking = Suspicious()
+    looking.feed(html)
+    assert looking.found == []
+
+
+@settings(max_examples=200, deadline=None)
+@given(sources)
+def test_no_instructions_can_run_script(text: str) -> None:
+    looking = Suspicious()
+    looking.feed(clean_instructions(text))
+    links = re.compile(r"href=(?!\W*(?:javascript|data|vbscript)\W*:)")  # links within the site and mailto: are fine
+    assert [found for found in looking.found if not links.match(found)] == []
+
+
+# Every attribute that a tag may have, with anything in it.
+ATTRIBUTES = [
+    "label", "name", "value", "default", "instructions", "validates", "only-if", "gold", "exact", "aggregation",
+    "points", "multiple", "checked", "class", "id", "style", "onclick", "src", "href", "title", "alt", "data-only-if",
+]  # fmt: skip
+TAGS = [
+    ("cml:radios", "radio"), ("cml:checkboxes", "checkbox"), ("cml:select", "option"), ("cml:ratings", "rating"),
+    ("cml:checkbox", "instructions"), ("cml:text", "instructions"), ("cml:textarea", "x"), ("cml:group", "text"),
+    ("p", "x"), ("img", "x"), ("a", "x"), ("div", "x"),
+]  # fmt: skip
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.sampled_from(ATTRIBUTES), sources, st.sampled_from(["<img src=x onerror=y>", "{{a}}", '" onload="x', "'>"]))
+def test_no_attribute_of_any_tag_can_run_script(attribute: str, value: str, more: str) -> None:
+    quoted = (value + more).replace('"', "&quot;")
+    source = "".join(
+        f'<{tag} label="q{number}" {attribute}="{quoted}"><cml:{option} label="a" {attribute}="{quoted}"/></{tag}>'
+        for number, (tag, option) in enumerate(TAGS)
+    )
+    html = render_design(
+        parse_design(source),
+        row={"a": value, "image_url": value},
+        image_url_for=lambda url: "/ours?x",
+        errors={"q0": value},
     )
     looking = Suspicious()
     looking.feed(html)

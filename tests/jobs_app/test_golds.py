@@ -24,7 +24,7 @@ from jobs_app.services import (
 )
 from jobs_app.states import GoldSource
 from labeling_platform.lib.errors import Refused
-from models_app.models import TrainingImage, TrainingUpload
+from models_app.models import HoldoutPrediction, TrainingImage, TrainingUpload
 
 from .conftest import OUTCOMES, fill
 
@@ -86,6 +86,36 @@ def test_from_the_models_pictures(job, model) -> None:
     assert make_golds_from_model(job=job, per_answer=5, actor=None) == 2
     assert make_golds_from_model(job=job, per_answer=5, actor=None) == 0
     assert {tuple(question.answers["image_category"]) for question in TestQuestion.objects.all()} == {("boots",)}
+
+
+def test_a_test_question_keeps_what_the_model_thought_of_its_row(running_job) -> None:
+    said = {"label": "sneakers", "confidence": 0.6}
+    fill(running_job, 1)
+    Unit.objects.update(machine=said)
+    make_gold_from_row(unit=Unit.objects.get(), answers={"image_category": ["boots"]}, reasons={}, actor=None)
+    copy = copy_job(job=running_job, actor=None)
+    assert [question.unit.machine for question in TestQuestion.objects.select_related("unit")] == [said, said]
+    assert TestQuestion.objects.filter(job=copy).count() == 1
+
+
+def test_a_picture_of_the_model_has_what_the_model_says_of_it(job, model) -> None:
+    upload = TrainingUpload.objects.create(team=job.team, model=model, file="x", original_name="x.csv")
+    learned, held_out = [
+        TrainingImage.objects.create(
+            team=job.team, model=model, upload=upload, line=line, image_url=f"http://p/{line}.jpg", label="boots"
+        )
+        for line in range(2)
+    ]
+    HoldoutPrediction.objects.create(
+        team=job.team, version=model.current, image=held_out, label="boots", scores=[0.3, 0.7, 0], predicted="sneakers",
+        confidence=0.7,
+    )  # fmt: skip
+    make_golds_from_model(job=job, per_answer=5, actor=None)
+    said = {unit.key: unit.machine for unit in Unit.objects.all()}
+    assert said == {
+        f"gold:image:{learned.pk}": {"label": "boots"},
+        f"gold:image:{held_out.pk}": {"label": "sneakers", "confidence": 0.7},
+    }
 
 
 def test_from_finalized_rows_that_people_agree_on(running_job, contributor, second_contributor) -> None:

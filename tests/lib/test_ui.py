@@ -208,3 +208,32 @@ def test_file_field_is_a_drop_zone() -> None:
 @pytest.mark.parametrize("name", ["400.html", "500.html"])
 def test_error_pages_that_get_no_context(name: str) -> None:
     assert "Labeling Platform" in get_template(name).render()
+
+
+def test_columns() -> None:
+    html = squeeze(
+        render("{% columns items title='By day' unit='rows' %}", items=[("Mo", 3, "Mo"), ("Tu", 0), ("We", 6)])
+    )
+    assert 'aria-label="By day: 9 rows. Mo: 3. We: 6. "' in html
+    assert html.count("<rect") == 2
+    assert "<title>We: 6 rows</title>" in html
+    assert "<span>6</span><span>3</span><span>0</span>" in html
+    assert "<span>Mo</span><span></span><span></span>" in html
+    assert "<rect" not in render("{% columns items %}", items=[])
+
+
+@pytest.mark.parametrize(("most", "top"), [(0, 2), (1, 2), (3, 4), (9, 10), (10, 10), (11, 20), (61, 80), (401, 600)])
+def test_the_end_of_an_axis_is_round_and_its_half_whole(most: int, top: int) -> None:
+    assert ui._round_top(most) == top
+
+
+def test_other_words_for_right_and_wrong_and_for_the_matrix() -> None:
+    html = squeeze(render("{% right_wrong bins right='agreed' wrong='differed' %}", bins=[(0.5, 0.6, 3, 1)]))
+    assert "50% to 60%: 3 agreed, 1 differed." in html
+    html = render(
+        "{% confusion labels matrix corner='people' joined=' by people, by the model ' total='agreed' %}",
+        labels=["a", "b"], matrix=[[1, 2], [0, 0]],
+    )  # fmt: skip
+    assert "a by people, by the model b: 2" in html
+    assert ">people</th>" in html
+    assert ">agreed</th>" in html

@@ -21,6 +21,7 @@ from labeling_platform.lib.errors import Refused
 from models_app.classify import Unreadable
 from reports_app import services
 from reports_app.models import Report
+from reports_app.services import building
 from reports_app.states import ReportState
 from tests.workflows_app.conftest import csv_of, scored, upload_csv
 from workflows_app import services as workflows
@@ -197,13 +198,14 @@ def test_a_dead_builders_report_is_found_and_built(running):
 
 def test_a_builder_that_was_superseded_throws_its_file_away(running, monkeypatch):
     report = services.request_report(workflow=running, actor=None)
-    write = services._write
+    write = building._write
 
     def slow(*args):
-        write(*args)
+        lines = write(*args)
         Report.objects.update(token=F("token") + 1)
+        return lines
 
-    monkeypatch.setattr(services, "_write", slow)
+    monkeypatch.setattr(building, "_write", slow)
     assert services.build_report(report=report) is False
     assert default_storage.listdir(f"t/{running.team_id}/reports") == ([], [])
 

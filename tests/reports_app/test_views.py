@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import zipfile
+
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
+from jobs_app import services as jobs
+from jobs_app.services import NewUnit
+from labeling_platform.accounts.models import Feature
+from labeling_platform.accounts.services import switch_feature
 from reports_app import services
 from reports_app.models import Report
+from reports_app.states import ReportKind
 
 
 def at(name: str, **kwargs) -> str:
@@ -72,3 +82,116 @@ def test_who_may(ready, viewer, contributor, outsider, client_for):
     assert client_for(outsider).post(request).status_code == 404
     rivals = reverse("reports:download", kwargs={"team_slug": "rivals", "pk": ready.pk})
     assert client_for(outsider).get(rivals).status_code == 404
+
+
+# --- of a job -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def launched(job):
+    """A job that runs, with one row and one judgment of it to come."""
+    jobs.freeze_design(job=job)
+    jobs.add_units(job=job, items=[NewUnit("a", "https://p.example/1.jpg", {"sku": "1"})])
+    job.refresh_from_db()
+    return job
+
+
+def built(job, kind: ReportKind = ReportKind.SOURCE) -> Report:
+    report = services.request_job_report(job=job, kind=kind, actor=None)
+    services.build_report(report=report)
+    report.refresh_from_db()
+    return report
+
+
+def test_the_results_tab_offers_every_report_with_a_sentence(launched, owner, client_for):
+    page = client_for(owner).get(at("job", job_pk=launched.pk)).content.decode()
+    assert 'aria-current="page"' in page
+    for kind in ReportKind.of_jobs():
+        assert f'value="{kind.value}"' in page
+    assert "One line per judgment" in page
+    assert "these columns stay empty" in page
+    assert "No report yet" in page
+
+
+def test_asking_for_a_report_of_a_job(launched, owner, client_for):
+    client = client_for(owner)
+    given = {"kind": "full", "untrusted": "on", "dates": "native", "min_confidence": "not looked at"}
+    response = client.post(at("job_request", job_pk=launched.pk), given)
+    assert response.url == at("job", job_pk=launched.pk) + "#reports"
+    report = Report.objects.get()
+    assert (report.job, report.kind, report.created_by) == (launched, "full", owner)
+    assert report.options == {
+        "untrusted": True, "unfinished": False, "omit_golds": False, "dates": "native", "safe_cells": False,
+    }  # fmt: skip
+    page = client.get(at("job", job_pk=launched.pk)).content.decode()
+    assert "with untrusted judgments, dates as 1/28/2016 19:02:18, cells as they came" in page
+    assert "every 2s" in page
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({}, "Choose what the report is to hold."),
+        ({"kind": "workflow"}, "Choose one of these."),
+        ({"kind": "aggregated", "min_confidence": "2"}, "The lowest confidence must be above 0 and at most 1."),
+        ({"kind": "json", "min_confidence": "NaN"}, "The lowest confidence must be above 0 and at most 1."),
+        ({"kind": "full", "dates": "x"}, "Select a valid choice."),
+        ({"kind": "workset"}, "Nobody has worked on this job yet."),
+    ],
+)
+def test_bad_requests_come_back_with_the_form(launched, owner, client_for, given, words):
+    response = client_for(owner).post(at("job_request", job_pk=launched.pk), given)
+    assert response.status_code == 422
+    assert words in response.content.decode()
+    assert not Report.objects.exists()
+
+
+def test_a_viewer_sees_the_results_but_no_form(launched, viewer, client_for):
+    report = built(launched)
+    client = client_for(viewer)
+    page = client.get(at("job", job_pk=launched.pk)).content.decode()
+    assert "Make report" not in page
+    assert at("download", pk=report.pk) in page
+    assert client.post(at("job_request", job_pk=launched.pk), {"kind": "full"}).status_code == 403
+
+
+def test_a_report_of_a_job_is_a_zip(launched, viewer, client_for):
+    report = built(launched)
+    response = client_for(viewer).get(at("download", pk=report.pk))
+    name = f"categorize-images-for-footwear-source-{report.pk}"
+    assert response["Content-Disposition"] == f'attachment; filename="{name}.zip"'
+    assert response["Content-Type"] == "application/zip"
+    with zipfile.ZipFile(io.BytesIO(b"".join(response.streaming_content))) as archive:
+        assert archive.namelist() == [f"{name}.csv"]
+        assert archive.testzip() is None
+
+
+def test_reports_of_jobs_need_no_feature(team, launched, running, owner, client_for):
+    of_workflow = services.request_report(workflow=running, actor=None)
+    services.build_report(report=of_workflow)
+    report = built(launched)
+    client = client_for(owner)
+    page = client.get(at("list")).content.decode()
+    assert "Shoes" in page
+    assert at("download", pk=report.pk) in page
+    switch_feature(team=team, feature=Feature.ML_ASSISTED_LABELING, on=False, actor=None)
+    page = client.get(at("list")).content.decode()
+    assert "Shoes" not in page
+    assert at("download", pk=report.pk) in page
+    assert client.get(at("job", job_pk=launched.pk)).status_code == 200
+    assert client.get(at("download", pk=report.pk)).status_code == 200
+    assert client.get(at("download", pk=of_workflow.pk)).status_code == 403
+
+
+@pytest.mark.parametrize("name", ["job", "list"])
+def test_more_reports_take_no_more_queries(launched, owner, client_for, django_assert_num_queries, name):
+    client = client_for(owner)
+    url = at("list") if name == "list" else at("job", job_pk=launched.pk)
+    built(launched)
+    client.get(url)
+    with CaptureQueriesContext(connection) as one:
+        client.get(url)
+    built(launched, ReportKind.FULL)
+    built(launched, ReportKind.JSON)
+    with django_assert_num_queries(len(one)):
+        assert client.get(url).content.decode().count("Download ZIP") == 3

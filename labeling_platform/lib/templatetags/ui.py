@@ -234,27 +234,36 @@ def histogram(
 
 
 @register.inclusion_tag("components/_right_wrong.html")
-def right_wrong(bins: Iterable[Sequence[Any]], title: str = "", unit: str = "pictures") -> dict[str, Any]:
-    """Stacked histogram of confidences. `bins`: (low, high, right, wrong), low and high in [0, 1]."""
+def right_wrong(
+    bins: Iterable[Sequence[Any]],
+    title: str = "",
+    unit: str = "pictures",
+    right: str = "right",
+    wrong: str = "wrong",
+) -> dict[str, Any]:
+    """Stacked histogram of confidences. `bins`: (low, high, right, wrong), low and high in [0, 1].
+
+    The arguments `right` and `wrong` name the two parts of a column.
+    """
     width, height = 600.0, 160.0
-    cells = [(float(low), float(high), int(right), int(wrong)) for low, high, right, wrong in bins]
-    top = max([right + wrong for _, _, right, wrong in cells], default=0) or 1
+    cells = [(float(low), float(high), int(lower), int(upper)) for low, high, lower, upper in bins]
+    top = max([lower + upper for _, _, lower, upper in cells], default=0) or 1
     columns = [
         {
             "x": f"{low * width + 1.5:.1f}",
             "width": f"{max((high - low) * width - 3, 1):.1f}",
-            "right_y": f"{height - height * right / top:.1f}",
-            "right_height": f"{height * right / top:.1f}",
-            "wrong_y": f"{height - height * (right + wrong) / top:.1f}",
-            "wrong_height": f"{height * wrong / top:.1f}",
+            "right_y": f"{height - height * lower / top:.1f}",
+            "right_height": f"{height * lower / top:.1f}",
+            "wrong_y": f"{height - height * (lower + upper) / top:.1f}",
+            "wrong_height": f"{height * upper / top:.1f}",
             "low": low,
             "high": high,
-            "right": right,
-            "wrong": wrong,
+            "right": lower,
+            "wrong": upper,
         }
-        for low, high, right, wrong in cells
+        for low, high, lower, upper in cells
     ]
-    return {"title": title, "columns": columns, "unit": unit}
+    return {"title": title, "columns": columns, "unit": unit, "right": right, "wrong": wrong}
 
 
 @register.inclusion_tag("components/_interval.html")
@@ -304,30 +313,39 @@ def difference(value: Any, widest: float) -> dict[str, Any]:
 
 
 @register.inclusion_tag("components/_confusion.html")
-def confusion(labels: Sequence[str], matrix: Sequence[Sequence[int]], title: str = "", url: str = "") -> dict[str, Any]:
+def confusion(
+    labels: Sequence[str],
+    matrix: Sequence[Sequence[int]],
+    title: str = "",
+    url: str = "",
+    corner: str = "actual ↓ predicted →",
+    joined: str = " predicted as ",
+    total: str = "recall",
+) -> dict[str, Any]:
     """Confusion matrix as a shaded table: `matrix[actual][predicted]` counts in the order of `labels`.
 
     The shade is the share of the actual class, so that a rare class reads like a frequent one. With `url` every
-    cell that counts something leads to it, with the two classes as `label` and `predicted` in the query.
+    cell that counts something leads to it, with the two classes as `label` and `predicted` in the query. `corner`,
+    `joined` (between the two classes of a cell) and `total` (the last column) say what rows and columns are.
     """
     rows = []
     for index, (label, counts) in enumerate(zip(labels, matrix, strict=True)):
-        total = sum(counts)
+        whole = sum(counts)
         cells = [
             {
                 "count": count,
                 "predicted": labels[column],
-                "share": count / total if total else None,
-                "heat": -(-HEAT_STEPS * count // total) if total else 0,
+                "share": count / whole if whole else None,
+                "heat": -(-HEAT_STEPS * count // whole) if whole else 0,
                 "right": index == column,
                 "url": f"{url}?{urlencode({'label': label, 'predicted': labels[column]})}" if url and count else "",
             }
             for column, count in enumerate(counts)
         ]
         rows.append(
-            {"label": label, "cells": cells, "total": total, "recall": counts[index] / total if total else None}
+            {"label": label, "cells": cells, "total": whole, "recall": counts[index] / whole if whole else None}
         )
-    return {"title": title, "labels": labels, "rows": rows}
+    return {"title": title, "labels": labels, "rows": rows, "corner": corner, "joined": joined, "total": total}
 
 
 @register.inclusion_tag("components/_reliability.html")
@@ -356,3 +374,42 @@ def reliability(points: Iterable[Sequence[Any]], title: str = "") -> dict[str, A
             for share in (0, 0.25, 0.5, 0.75, 1)
         ],
     }
+
+
+@register.inclusion_tag("components/_columns.html")
+def columns(items: Iterable[Sequence[Any]], title: str = "", unit: str = "") -> dict[str, Any]:
+    """Column chart of counts. `items`: (label, count) or (label, count, tick), the tick stands below the column."""
+    width, height = 600.0, 160.0
+    cells = [(str(item[0]), int(item[1]), str(item[2]) if len(item) > 2 else "") for item in items]
+    top = _round_top(max([count for _, count, _ in cells], default=0))
+    step = width / max(len(cells), 1)
+    gap = min(3.0, step / 4)
+    return {
+        "title": title,
+        "unit": unit,
+        "total": sum(count for _, count, _ in cells),
+        "top": top,
+        "half": top // 2,
+        "columns": [
+            {
+                "x": f"{place * step + gap / 2:.1f}",
+                "width": f"{step - gap:.1f}",
+                "y": f"{height - height * count / top:.1f}",
+                "height": f"{height * count / top:.1f}",
+                "label": label,
+                "count": count,
+                "tick": tick,
+            }
+            for place, (label, count, tick) in enumerate(cells)
+        ],
+    }
+
+
+def _round_top(most: int) -> int:
+    """The end of an axis from 0 on which `most` fits; half of it is a whole number, too."""
+    scale = 1
+    while True:
+        for step in (2, 4, 6, 8, 10):
+            if step * scale >= most:
+                return step * scale
+        scale *= 10

@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0001_initial'),
-        ('jobs_app', '0003_fill_quality'),
+        ('jobs_app', '0005_count_units'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
