@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import Case, Count, F, FloatField, IntegerField, Q, QuerySet, TextField, When
+from django.db import connection
+from django.db.models import F, FloatField, Q, QuerySet, TextField
 from django.db.models.fields.json import KeyTextTransform, KeyTransform
-from django.db.models.functions import Cast, Floor
+from django.db.models.functions import Cast
 
 from .models import Job, Unit
 from .states import UnitState
@@ -73,20 +74,22 @@ def compared_rows(job: Job, question: str) -> QuerySet[Unit]:
     )
 
 
+# In a subquery of its own (OFFSET 0), so that each value is dug out of the JSON once.
+COMPARED = """
+SELECT said, answer, band, count(*) FROM (
+    SELECT machine ->> 'label' AS said, result -> %(question)s -> 'answers' ->> 0 AS answer,
+        least(floor((machine ->> 'confidence')::float8 * %(bands)s + 1e-9)::int, %(bands)s - 1) AS band
+    FROM jobs_app_unit
+    WHERE job_id = %(job)s AND team_id = %(team)s AND state = 'finalized' AND machine IS NOT NULL OFFSET 0
+) AS row WHERE said IS NOT NULL AND answer IS NOT NULL GROUP BY said, answer, band
+"""
+
+
 def comparison_of(job: Job, question: str) -> Comparison:
     """Reads the finalized rows once, in one statement."""
-    band = Case(
-        When(confidence__gte=1, then=BANDS - 1),
-        default=Cast(Floor(F("confidence") * BANDS + 1e-9), IntegerField()),
-        output_field=IntegerField(),
-    )
-    found = list(
-        compared_rows(job, question)
-        .annotate(band=band)
-        .order_by()
-        .values_list("said", "answer", "band")
-        .annotate(n=Count("pk"))
-    )
+    with connection.cursor() as cursor:
+        cursor.execute(COMPARED, {"job": job.pk, "team": job.team_id, "question": question, "bands": BANDS})
+        found: list[tuple[str, str, int | None, int]] = list(cursor.fetchall())
     waiting = Unit.objects.filter(job=job, machine__isnull=False, state__in=[UnitState.NEW, UnitState.JUDGABLE])
     labels = _labels(job.outcomes, [name for said, answer, _, _ in found for name in (answer, said)])
     place = {label: number for number, label in enumerate(labels)}

@@ -19,6 +19,7 @@ from .design.builder import IS, IS_NOT, Answer, Form, Item, NotBuildable, ShowIf
 from .design.builder_edit import RULES, Placed, act, name_of, place_problems, read_form
 from .design.checks import is_gold_column
 from .design.tree import DEFAULT_AGGREGATION, derive_name
+from .design.validators import VALIDATORS
 from .models import Job, Unit
 from .services import check_design, columns_of
 from .states import UnitState
@@ -185,6 +186,7 @@ def editor_context(job: Job, draft: Draft, *, refused: bool = False) -> dict[str
         "draft": draft,
         "problems": problem_lines(draft, problems, placed),
         "kinds": KINDS,
+        "rules": [VALIDATORS[rule].example or rule for rule in RULES],
         "instructions_preview": clean_instructions(draft.instructions),
         "unsaved": (draft.title, draft.instructions, draft.cml) != (job.title, job.instructions, job.cml),
         "pictures": _picture_choices(draft.form, columns) if draft.form is not None else [],

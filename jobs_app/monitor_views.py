@@ -208,12 +208,14 @@ def _latest(request: TeamRequest, job: Job) -> dict[str, Any]:
 
 def _row_card(request: TeamRequest, job: Job, unit: Unit) -> dict[str, Any]:
     """A row with its picture, its shares best first, and its page."""
-    result: dict[str, Any] = next((found for found in unit.result.values() if found.get("shares")), {})
-    shares = sorted(result.get("shares", {}).items(), key=lambda pair: -pair[1])
+    questions = services.design_of(job).questions
+    asked = next((question for question in questions if unit.result.get(question.name, {}).get("shares")), None)
+    shares = sorted(unit.result[asked.name]["shares"].items(), key=lambda pair: -pair[1]) if asked else []
+    names = {option.value: option.label for option in asked.options} if asked else {}
     return {
         "unit": unit,
         "picture": picture_url(request.team, unit.image_url) if unit.image_url else "",
-        "shares": [(value.replace("\n", ", "), share) for value, share in shares if share],
+        "shares": [(", ".join(names.get(one, one) for one in value.split("\n")), share) for value, share in shares],
         "url": page_url(request, "jobs:unit", job.pk, unit.pk),
     }
 

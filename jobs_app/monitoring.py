@@ -190,7 +190,8 @@ Columns = list[tuple[str, int, str]]
 BY_HOUR = """
 SELECT hour, sum(found.n)::bigint
 FROM jobs_app_contributor person CROSS JOIN LATERAL (
-    SELECT date_trunc('hour', judgment.created_at, 'UTC') AS hour, count(*) AS n FROM jobs_app_judgment judgment
+    SELECT date_bin('1 hour', judgment.created_at, '2000-01-01+00') AS hour, count(*) AS n
+    FROM jobs_app_judgment judgment
     WHERE judgment.contributor_id = person.id AND judgment.created_at >= %(since)s GROUP BY 1
 ) AS found WHERE person.job_id = %(job)s AND person.team_id = %(team)s GROUP BY 1
 """

@@ -180,10 +180,10 @@
     dress();
   });
   dress();
-  const wrong = form.querySelector("[aria-invalid=true]"); // the page is the answer to a save that was refused
+  const wrong = form.querySelector("[aria-invalid=true], #builder .form-errors"); // a save was refused: go where
   if (wrong) {
     const more = wrong.closest("details");
     if (more) more.open = true;
-    wrong.focus();
+    (wrong.matches("ul") ? wrong.parentElement.querySelector("input, select") : wrong).focus();
   }
 })();
