@@ -368,7 +368,10 @@ def test_the_neighbours_of_a_row(browser, at, judged) -> None:
 
 def test_a_new_row_says_what_comes_next(browser, at, own_job) -> None:
     read(own_job, csv_of(1))
-    text = text_of(browser.get(at("unit", own_job.pk, Unit.objects.get().pk)))
+    unit = Unit.objects.get()
+    page = browser.get(at("unit", own_job.pk, unit.pk))
+    assert f'href="{at("gold_row", own_job.pk)}?unit={unit.pk}"' in page.content.decode()
+    text = text_of(page)
     assert "The row is not launched yet." in text
     assert "Nobody has answered this row yet." in text
 
