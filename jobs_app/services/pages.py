@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from labeling_platform.accounts.models import User
 from labeling_platform.lib.errors import Refused
+from labeling_platform.lib.rows import load
 
 from ..models import Contributor, Job, Page, Unit
 from ..quality import Plan, golds_due, make_plan, places_for, shuffled
@@ -146,13 +147,14 @@ def why_closed(*, job: Job, contributor: Contributor | None, plan: Plan) -> Refu
 
 def lock_contributor(job: Job, user: User) -> Contributor:
     """The person's place in the job, locked: two tabs of one person wait for each other here."""
-    places = Contributor.objects.select_for_update(no_key=True).filter(job=job, user=user)
-    if (found := places.first()) is not None:
-        found.job = job
-        return found
-    state = ContributorState.QUIZ if plan_of(job).active else ContributorState.WORKING
-    Contributor.objects.get_or_create(team_id=job.team_id, job=job, user=user, defaults={"state": state})
-    return places.get()
+    mine = "WHERE t.job_id = %s AND t.user_id = %s FOR NO KEY UPDATE"
+    found = load(Contributor, mine, [job.pk, user.pk])
+    if not found:
+        state = ContributorState.QUIZ if plan_of(job).active else ContributorState.WORKING
+        Contributor.objects.get_or_create(team_id=job.team_id, job=job, user=user, defaults={"state": state})
+        found = load(Contributor, mine, [job.pk, user.pk])
+    found[0].job = job
+    return found[0]
 
 
 def _has_work(job: Job) -> bool:
@@ -243,7 +245,8 @@ def _claim_after(
 
 def page_units(page: Page) -> list[Unit]:
     """The units of a page, in the order in which they are shown."""
-    found = Unit.objects.in_bulk(page.unit_ids)
+    units = load(Unit, "WHERE t.id = ANY(%s) AND t.team_id = %s", [page.unit_ids, page.team_id])
+    found = {unit.pk: unit for unit in units}
     return [found[unit_id] for unit_id in page.unit_ids if unit_id in found]
 
 
@@ -279,8 +282,8 @@ def end_lease(page: Page) -> bool:
 
 def lock_rows(unit_ids: list[int]) -> list[Unit]:
     """Lock units by id, without the test questions: those have no slots, and anybody may see one at any time."""
-    rows = Unit.objects.filter(pk__in=unit_ids, state__in=UnitState.row_states())
-    return list(rows.order_by("pk").select_for_update(no_key=True))
+    golden = sorted(UnitState.golden_states())
+    return load(Unit, "WHERE t.id = ANY(%s) AND t.state <> ALL(%s) ORDER BY t.id FOR NO KEY UPDATE", [unit_ids, golden])
 
 
 def recount_slots(job_id: int, team_id: int, unit_ids: list[int]) -> None:

@@ -12,6 +12,7 @@ from django.utils import timezone
 from labeling_platform.accounts.models import User
 from labeling_platform.accounts.services import record
 from labeling_platform.lib.errors import Refused
+from labeling_platform.lib.rows import load
 
 from ..design import Answers, read_answers
 from ..models import Contributor, Job, Judgment, Page, TestQuestion, Unit
@@ -103,7 +104,10 @@ def submit_and_take(*, job: Job, page_id: int, user: User, submitted: Submitted)
 
 
 def _submit(job: Job, page_id: int, contributor: Contributor, submitted: Submitted) -> Submission:
-    page = Page.objects.select_for_update(no_key=True).get(pk=page_id, job=job)
+    found = load(Page, "WHERE t.id = %s AND t.job_id = %s FOR NO KEY UPDATE", [page_id, job.pk])
+    if not found:
+        raise Page.DoesNotExist
+    page = found[0]
     page.job = job
     if page.contributor_id != contributor.pk:
         raise Refused("This page belongs to another contributor.", code="not_yours")
