@@ -126,7 +126,7 @@ def test_every_page_is_accessible_and_fits(running: Running, jobs: dict[str, int
         page.set_viewport_size({"width": width, "height": 900})
         for address in addresses:
             page.goto(address)
-            page.wait_for_function("!document.body.innerText.includes('Loading…')")
+            expect(page.get_by_text("Loading…")).to_have_count(0, timeout=15_000)
             page.evaluate(source)
             result = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
             found += [
