@@ -72,7 +72,7 @@ def all_problems(upload: JobUpload) -> Iterator[CsvProblem]:
         return
     with _sheet(upload) as (reader, sheet):
         for record in reader:
-            yield from sheet.read(record)[1]
+            yield from sheet.look_at(record)[1]
 
 
 class Sheet:
@@ -88,28 +88,35 @@ class Sheet:
         self.reasons = _places_of(design, places, "_gold_reason")
         _check_columns(design, columns)
 
-    def read(self, record: CsvRow | CsvProblem) -> tuple[NewRow | None, list[CsvProblem]]:
-        """What the line becomes, or why it cannot be used."""
+    def look_at(self, record: CsvRow | CsvProblem) -> tuple[bool, list[CsvProblem]]:
+        """Whether the line is a test question, and why it cannot be used, if so."""
         if isinstance(record, CsvProblem):
-            return None, [record]
-        cells, problems = record.values, list[CsvProblem]()
+            return False, [record]
+        cells, line, problems = record.values, record.line, list[CsvProblem]()
         url = cells[self.image].strip() if self.image is not None else ""
-        if (url or self.needs_image) and (problem := _url_problem(record.line, url)):
+        if (url or self.needs_image) and (problem := _url_problem(line, url)):
             problems.append(problem)
         said = cells[self.golden].strip().lower() if self.golden is not None else ""
         if said not in TRUTH:
             message = f"“{said[:20]}” is neither true nor false. Write true for a test question, else leave it empty."
-            problems.append(_problem(record.line, GOLDEN_COLUMN, "bad_golden", message))
-        unit = NewUnit(f"{self.key}:{record.line}", url, {column: cells[place] for column, place in self.source})
-        gold = None
-        if TRUTH.get(said):
-            gold = self._gold(cells, unit)
-            problems += self._gold_problems(record.line, gold)
-        return (None, problems) if problems else (NewRow(record.line, unit, gold), [])
+            problems.append(_problem(line, GOLDEN_COLUMN, "bad_golden", message))
+        golden = TRUTH.get(said, False)
+        if golden:
+            problems += self._gold_problems(line, self._gold(cells, self._unit(record)))
+        return golden, problems
 
     def new_row(self, record: CsvRow) -> NewRow | None:
         """What the line becomes, if anything."""
-        return self.read(record)[0]
+        golden, problems = self.look_at(record)
+        if problems:
+            return None
+        unit = self._unit(record)
+        return NewRow(record.line, unit, self._gold(record.values, unit) if golden else None)
+
+    def _unit(self, record: CsvRow) -> NewUnit:
+        cells = record.values
+        url = cells[self.image].strip() if self.image is not None else ""
+        return NewUnit(f"{self.key}:{record.line}", url, {column: cells[place] for column, place in self.source})
 
     def _gold(self, cells: Sequence[str], unit: NewUnit) -> NewGold:
         answers = {question.name: _accepted(question, cells[place]) for question, place in self.answers}
@@ -179,13 +186,13 @@ def _check(reading: Reading[JobUpload]) -> None:
         found = Findings(columns=list(reader.columns))
         for record in reader:
             found.rows += 1
-            row, problems = sheet.read(record)
-            if row is None:
+            is_golden, problems = sheet.look_at(record)
+            if problems:
                 found.add(*problems)
-            elif row.gold is not None:
+            elif is_golden:
                 golden += 1
             else:
-                first_row = first_row or row.line
+                first_row = first_row or record.line or 1
             reading.checked(found.rows)
     if not found.rows:
         raise Refused("The file has a header line but no rows.", code="no_rows")

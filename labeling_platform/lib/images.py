@@ -40,6 +40,7 @@ from labeling_platform.lib.urls import (
     parse_allowances,
     parse_target,
     split_url,
+    target_of,
 )
 
 MAX_BYTES = 20 * 1024 * 1024
@@ -130,8 +131,9 @@ def _policy(allow: tuple[str, ...], s3: S3Access) -> FetchPolicy:
 def check_url(url: str) -> None:
     """Check a picture's URL for syntax and scheme, without any lookup. Raises FetchError."""
     try:
-        if split_url(url).scheme.lower() != "s3":
-            parse_target(url)
+        parts = split_url(url)
+        if parts.scheme.lower() != "s3":
+            target_of(parts)
     except UrlRefused as error:
         raise FetchError(error.code, error.message) from error
 

@@ -102,7 +102,11 @@ def split_url(url: str) -> SplitResult:
 
 def parse_target(url: str) -> Target:
     """Take an http(s) URL apart. Raises UrlRefused for what no picture needs and attackers use."""
-    parts = split_url(url)
+    return target_of(split_url(url))
+
+
+def target_of(parts: SplitResult) -> Target:
+    """The same for what split_url returned."""
     host = (parts.hostname or "").rstrip(".").lower()
     if not host.isascii():
         raise UrlRefused("url_invalid", "The host name has letters outside ASCII; write it in its xn-- form.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
-from jobs_app import ingest, services
+from jobs_app import ingest, services, tasks
 from jobs_app.models import Job, JobUpload, TestQuestion, Unit
 from jobs_app.services import units
 from labeling_platform.accounts.models import Activity
@@ -505,3 +505,30 @@ def test_problems_by_a_design_that_no_longer_fits(own_job, monkeypatch) -> None:
     upload.refresh_from_db()
     with pytest.raises(CsvRefused):
         list(ingest.all_problems(upload))
+
+
+# --- tasks -------------------------------------------------------------------------------------------
+
+
+def test_the_task_reads_a_file_and_ignores_one_that_is_gone(own_job) -> None:
+    upload = receive(own_job, csv_of(2))
+    tasks.read_rows(team_id=own_job.team_id, upload_id=upload.pk)
+    tasks.read_rows(team_id=own_job.team_id, upload_id=upload.pk + 1)
+    assert Unit.objects.count() == 2
+
+
+def test_a_file_that_takes_longer_goes_to_the_end_of_the_queue(own_job, monkeypatch) -> None:
+    sent: list[dict] = []
+    monkeypatch.setattr(tasks.ingest, "read_rows", lambda upload: True)
+    monkeypatch.setattr(tasks.read_rows, "delay", lambda **kwargs: sent.append(kwargs))
+    upload = receive(own_job, csv_of(2))
+    tasks.read_rows(team_id=own_job.team_id, upload_id=upload.pk)
+    assert sent == [{"team_id": own_job.team_id, "upload_id": upload.pk}]
+
+
+def test_the_sweep_sends_lost_messages_again(own_job, monkeypatch) -> None:
+    sent: list[dict] = []
+    monkeypatch.setattr(tasks.read_rows, "apply_async", lambda kwargs, expires: sent.append(kwargs))
+    upload = receive(own_job, csv_of(2))
+    tasks.sweep()
+    assert sent == [{"team_id": own_job.team_id, "upload_id": upload.pk}]
