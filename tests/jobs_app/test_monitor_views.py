@@ -112,7 +112,9 @@ def test_the_figures_of_a_busy_job(browser, at, busy) -> None:
     assert "Of all 4 judgments." in text_of(browser.get(at("part", busy.pk, "times")))
     agreement = text_of(browser.get(at("part", busy.pk, "agreement")))
     assert "75.0%" in agreement
-    assert "Most disputed rows" in text_of(browser.get(at("part", busy.pk, "disputed")))
+    disputed = text_of(browser.get(at("part", busy.pk, "disputed")))
+    assert "Most disputed rows" in disputed
+    assert at("unit", busy.pk, Unit.objects.get(key="k1").pk) in disputed
     answers = text_of(browser.get(at("part", busy.pk, "answers")))
     assert "100.0%" in answers
     latest = text_of(browser.get(at("part", busy.pk, "latest")))
