@@ -86,6 +86,17 @@ def test_only_the_counts_are_asked_for_again(browser, at, running_job) -> None:
     assert "monitor-grid" not in page
 
 
+def test_the_same_again_is_not_drawn_anew(browser, at, running_job, ann) -> None:
+    fill(running_job, 2)
+    page = browser.get(at("detail", running_job.pk)).content.decode()
+    again = page.split('hx-get="')[1].split('"')[0].replace("&amp;", "&")
+    assert browser.get(again, headers={"HX-Request": "true"}).status_code == 204
+    do_page(running_job, ann)
+    assert "1 of 2" in text_of(browser.get(again, headers={"HX-Request": "true"}))
+    do_page(running_job, ann)
+    assert browser.get(again, headers={"HX-Request": "true"})["HX-Refresh"] == "true"
+
+
 def test_asking_again_costs_the_same_however_much_was_judged(browser, at, job, ann, bo) -> None:
     job = set_up(job, judgments_per_unit=2)
     fill(job, 8)
