@@ -8,7 +8,6 @@ from typing import Any
 from django.contrib import messages
 from django.http import FileResponse, Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.urls import NoReverseMatch, reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from labeling_platform.accounts.permissions import EDIT, VIEW
@@ -145,17 +144,8 @@ def upload_discard(request: TeamRequest, pk: int, upload_pk: int) -> HttpRespons
 def upload_detail(request: TeamRequest, pk: int, upload_pk: int) -> HttpResponse:
     """One file: its progress, what became of it, its problems by line."""
     job = get_job(pk)
-    context = page_context(
-        request, job, "data", upload=_get_upload(pk, upload_pk), quality_url=_quality_url(request, job)
-    )
+    context = page_context(request, job, "data", upload=_get_upload(pk, upload_pk))
     return htmx.render(request, "jobs/job_upload.html", context, partial="live")
-
-
-def _quality_url(request: TeamRequest, job: Job, name: str = "jobs:quality") -> str:
-    try:
-        return reverse(name, args=[request.team.slug, job.pk])
-    except NoReverseMatch:
-        return ""
 
 
 @require_safe
@@ -241,7 +231,6 @@ def unit(request: TeamRequest, pk: int, unit_pk: int) -> HttpResponse:
         can_withdraw=found.state in {UnitState.NEW, UnitState.JUDGABLE}
         and not judgments
         and found.slots == found.wanted,
-        gold_url="" if found.is_golden else _quality_url(request, job, "jobs:gold_new"),
     )
     return htmx.render(request, "jobs/unit_detail.html", context)
 

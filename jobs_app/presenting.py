@@ -8,10 +8,9 @@ from django.shortcuts import get_object_or_404
 from django.urls import NoReverseMatch, reverse
 
 from labeling_platform.accounts.permissions import EDIT
-from labeling_platform.accounts.pictures import picture_url
 from labeling_platform.accounts.tenancy import TeamRequest
 
-from .models import Job, Unit
+from .models import Job
 from .states import JobState
 
 # The order of reference/domain.md 2.1. (name, label, icon, URL name)
@@ -53,16 +52,3 @@ def _tabs(request: TeamRequest, job: Job, active: str) -> Any:
         except NoReverseMatch:
             continue
         yield {"label": label, "icon": icon, "active": name == active, "url": url}
-
-
-def unit_card(request: TeamRequest, unit: Unit) -> dict[str, Any]:
-    """A row with its picture and what people answered."""
-    shares = sorted((unit.shares or {}).items(), key=lambda pair: -pair[1])
-    return {
-        "unit": unit,
-        "url": reverse("jobs:unit", args=[request.team.slug, unit.job_id, unit.pk]),
-        "picture": picture_url(request.team, unit.image_url) if unit.image_url else "",
-        "answer": shares[0][0] if shares else "",
-        "share": shares[0][1] if shares else None,
-        "shares": [pair for pair in shares if pair[1]],
-    }

@@ -12,7 +12,7 @@ from django.core.paginator import Paginator
 from django.db.models import F, Max, Min, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -168,7 +168,7 @@ def gold_make(request: TeamRequest, pk: int) -> HttpResponse:
         more_columns=sorted(set(design.columns) - {"image_url"}),
         candidates=rows_without_gold(job).exists(),
         qualify=rows_people_agree_on(job, _agreement(from_finalized)).count(),
-        upload_url=_upload_url(request, job),
+        upload_url=reverse("jobs:data", args=[request.team.slug, job.pk]),
         example=_example(design),
         plan=services.plan_of(job),
     )
@@ -199,15 +199,6 @@ def _agreement(form: GoldsFromFinalizedForm) -> float:
     form.is_valid()
     typed = getattr(form, "cleaned_data", {}).get("minimum_agreement")
     return int(typed or form.fields["minimum_agreement"].initial) / 100
-
-
-def _upload_url(request: TeamRequest, job: Job) -> str:
-    for name in ("jobs:upload", "jobs:data"):
-        try:
-            return reverse(name, args=[request.team.slug, job.pk])
-        except NoReverseMatch:
-            continue
-    return ""
 
 
 def _example(design: Design) -> list[list[str]]:

@@ -90,12 +90,14 @@ def _result_view(name: str, question: Question | None, result: Mapping[str, Any]
     shares: dict[str, float] = dict(result.get("shares") or {})
     if question is not None and question.kind in {"radios", "select"}:
         shares |= {value: 0.0 for value in question.values if value not in shares}
-    answers = [_words(answer) for answer in result.get("answers") or []]
+    won = list(result.get("answers") or [])
+    answers = [_words(answer) for answer in won]
+    ranked = sorted(shares.items(), key=lambda pair: (-pair[1], pair[0] not in won))
     return ResultView(
         label=question.label if question else name,
         answer=", ".join(answers),
         confidence=result.get("confidence"),
-        shares=sorted(((_words(answer), share) for answer, share in shares.items()), key=lambda pair: -pair[1]),
+        shares=[(_words(answer), share) for answer, share in ranked],
         answers=answers if result.get("method") == "all" else [],
         variance=result.get("variance"),
     )
@@ -181,13 +183,15 @@ class Comparison:
 
 
 def comparison_of(job: Job, design: Design, unit: Unit) -> Comparison | None:
-    """The machine's label beside the people's answer to the routing question; None without a machine label."""
+    """The machine's label beside the people's answer to the question it is an answer of; None without a label."""
     if not unit.machine:
         return None
+    label = str(unit.machine.get("label") or "")
     question = routing_question(design, job.outcomes) if job.outcomes else None
+    question = question or next((question for question in design.questions if label in question.values), None)
     result = unit.result.get(question.name, {}) if question else {}
     return Comparison(
-        machine=str(unit.machine.get("label") or ""),
+        machine=label,
         machine_confidence=unit.machine.get("confidence"),
         people=", ".join(result.get("answers") or []),
         people_confidence=result.get("confidence"),

@@ -75,8 +75,8 @@ def source_columns(*, job: Job, but: JobUpload | None = None) -> list[str]:
     """
     if (upload := _uploads_with_rows(job, but).first()) is not None:
         return [column for column in upload.columns if not is_gold_column(column)]
-    newest = Unit.objects.filter(job=job, state__in=UnitState.row_states()).exclude(key__startswith="upload:")
-    data = newest.order_by("-pk").values_list("data", flat=True).first() or {}
+    rows = Unit.objects.filter(job=job).exclude(state__in=UnitState.golden_states())
+    data = rows.order_by("-pk").values_list("data", flat=True).first() or {}
     return sorted(data, key=lambda column: (column != "image_url", column))
 
 

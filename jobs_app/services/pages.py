@@ -54,8 +54,9 @@ WITH held AS (
 UPDATE jobs_app_unit unit
 SET slots = greatest(unit.wanted - unit.judgments_count - coalesce(found.n, 0), 0)
 FROM (SELECT id, held.n FROM unnest(%(units)s::bigint[]) AS id LEFT JOIN held ON held.unit_id = id) AS found
-WHERE unit.id = found.id AND unit.job_id = %(job)s AND unit.state = 'judgable'
+WHERE unit.id = found.id AND unit.id = ANY(%(units)s::bigint[]) AND unit.state = 'judgable'
 """
+GOT_TO = "UPDATE jobs_app_contributor SET after_position = %s, after_unit = %s WHERE id = %s"
 START = (-1, 0)
 CLOSED = {
     JobState.PAUSED: "This job is paused. Come back later; nothing that you submitted is lost.",
@@ -218,7 +219,8 @@ def _claim(job: Job, contributor: Contributor, count: int, *, may_wait: bool) ->
     if found:
         last = max(found)
         contributor.after_position, contributor.after_unit = last
-        contributor.save(update_fields=["after_position", "after_unit"])
+        with connection.cursor() as cursor:
+            cursor.execute(GOT_TO, [*last, contributor.pk])
     if len(found) < count and after != START:
         found += _claim_after(job, contributor, START, count - len(found))
     if not found and may_wait:

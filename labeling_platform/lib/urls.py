@@ -25,6 +25,7 @@ NEVER_V4 = [
 ]  # fmt: skip
 GLOBAL_V6 = ipaddress.ip_network("2000::/3")
 NEVER_V6 = [ipaddress.ip_network(text) for text in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")]
+UNUSABLE = re.compile(r"[\x00-\x20\\\x7f]")
 HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?:\.(?!-)[A-Za-z0-9_-]{1,63})*\.?")
 LOOKS_NUMERIC = re.compile(r"(?:0x[0-9a-f]*|[0-9]+)(?:\.(?:0x[0-9a-f]*|[0-9]+))*\.?", re.IGNORECASE)
 PLAIN_V4 = re.compile(r"(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(?:\.|$)){4}")
@@ -82,7 +83,7 @@ def split_url(url: str) -> SplitResult:
         raise UrlRefused("url_invalid", "There is no URL in image_url.")
     if len(url) > MAX_URL:
         raise UrlRefused("url_invalid", f"The URL has more than {MAX_URL} characters.")
-    if any(ord(character) <= 0x20 or character in "\\\x7f" for character in url):
+    if UNUSABLE.search(url):
         raise UrlRefused("url_invalid", "The URL contains a space, a backslash or a control character.")
     try:
         parts = urlsplit(url)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from datetime import timedelta
 from html import unescape
 from urllib.parse import parse_qsl, urlsplit
 
@@ -16,7 +17,9 @@ from django.urls import reverse
 
 from jobs_app import ingest, services
 from jobs_app.browsing import neighbours
+from jobs_app.design import parse_design
 from jobs_app.models import Contributor, Job, JobUpload, Judgment, Unit
+from jobs_app.rows import duration, result_views
 from jobs_app.services import submit_page, take_page
 from labeling_platform.lib import reading, storage
 
@@ -349,7 +352,7 @@ def test_the_page_of_a_row_shows_everything(browser, at, judged, contributor) ->
     assert "boots confidence 50.0% boots 50.0% sandals 50.0%" in text
     assert "Colour red Note Nobody had to answer this question." in text
     assert "Contributor" in text
-    assert "does not count Category: boots Colour: red 75.0% then 100.0%" in text
+    assert "does not count Category boots Colour red 75.0% then 100.0%" in text
     assert "Second" in text
     assert "The model said" not in text
 
@@ -365,7 +368,10 @@ def test_the_neighbours_of_a_row(browser, at, judged) -> None:
 
 def test_a_new_row_says_what_comes_next(browser, at, own_job) -> None:
     read(own_job, csv_of(1))
-    text = text_of(browser.get(at("unit", own_job.pk, Unit.objects.get().pk)))
+    unit = Unit.objects.get()
+    page = browser.get(at("unit", own_job.pk, unit.pk))
+    assert f'href="{at("gold_row", own_job.pk)}?unit={unit.pk}"' in page.content.decode()
+    text = text_of(page)
     assert "The row is not launched yet." in text
     assert "Nobody has answered this row yet." in text
 
@@ -436,3 +442,16 @@ def test_results_of_questions_that_are_gone_are_kept(browser, at, judged) -> Non
     Job.objects.filter(pk=judged.pk).update(cml='<cml:text label="New"/>')
     text = text_of(browser.get(at("unit", judged.pk, Unit.objects.order_by("pk")[0].pk)))
     assert "category boots confidence 100.0%" in text
+
+
+def test_the_winner_of_a_tie_stands_first() -> None:
+    result = {"method": "agg", "answers": ["b"], "confidence": 0.5, "shares": {"a": 0.5, "b": 0.5}}
+    (view,) = result_views(parse_design(""), {"kind": result})
+    assert (view.label, view.answer, view.shares) == ("kind", "b", [("b", 0.5), ("a", 0.5)])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(-1, "0 s"), (8.4, "8 s"), (60, "1 min"), (125, "2 min 5 s"), (3780, "1 h 3 min")]
+)
+def test_durations_in_words(seconds, words) -> None:
+    assert duration(timedelta(seconds=seconds)) == words

@@ -114,8 +114,9 @@ class Command(BaseCommand):
         if job is None:
             self.stdout.write("demo: making the job")
             job = jobs.create_routing_job(model=model, actor=owner, title="Which footwear is it?")
-            Job.objects.filter(pk=job.pk).update(instructions=INSTRUCTIONS)
+            Job.objects.filter(pk=job.pk).update(instructions=INSTRUCTIONS, units_per_page=3)
             job.refresh_from_db()
+            jobs.make_golds_from_model(job=job, per_answer=5, actor=owner)
         return job
 
     def _workflow(self, team: Team, model: CustomModel, job: Job, owner: User) -> None:
