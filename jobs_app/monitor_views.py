@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from hashlib import blake2b
 from typing import Any
 
 from django.http import HttpResponse
@@ -75,12 +77,20 @@ def page_url(request: TeamRequest, name: str, *args: int) -> str:
 def job_detail(request: TeamRequest, pk: int) -> HttpResponse:
     """Overview: where the job stands, asked for again every few seconds; the figures below are asked for once.
 
-    `?show=all` brings the figures with the page, for browsers without JavaScript.
+    Who asks again says what they saw last (`seen`, `state`): the same again is not drawn anew, so that nobody loses
+    their place on the page; a job in another state is another page. `?show=all` brings the figures with the page,
+    for browsers without JavaScript.
     """
     job = get_job(pk)
+    if request.htmx and request.GET.get("state", job.state) != job.state:
+        return HttpResponse(headers={"HX-Refresh": "true"})
     progress, plan = progress_of(job), services.plan_of(job)
     crowd = crowd_of(job, plan)
     alerts = alerts_of(job.state, progress, crowd, plan, minimum_accuracy=job.minimum_accuracy, now=timezone.now())
+    words = _pace_words(job, progress)
+    seen = _mark(replace(progress, pace=None, last_at=None), crowd, alerts, words)
+    if request.htmx and request.GET.get("seen") == seen:
+        return HttpResponse(status=204)
     context = monitor_context(
         request,
         job,
@@ -91,7 +101,8 @@ def job_detail(request: TeamRequest, pk: int) -> HttpResponse:
         alerts=[_alert(request, job, alert) for alert in alerts],
         crowd_note=_crowd_words(crowd),
         judgment_words=f"{progress.got:,} of {progress.wanted:,}{' or more' if progress.open_ended else ''}",
-        pace_words=_pace_words(job, progress),
+        pace_words=words,
+        seen=seen,
         poll=15 if progress.total > BIG or job.state != JobState.RUNNING else 3,
         parts=[(name, reverse("jobs:part", args=[request.team.slug, job.pk, name])) for name in PARTS],
     )
@@ -100,6 +111,11 @@ def job_detail(request: TeamRequest, pk: int) -> HttpResponse:
             context |= part(request, job)
         context["shown"] = True
     return htmx.render(request, "jobs/job_detail.html", context, partial="progress")
+
+
+def _mark(*shown: Any) -> str:
+    """The same for the same things shown."""
+    return blake2b(repr(shown).encode(), digest_size=8).hexdigest()
 
 
 def _alert(request: TeamRequest, job: Job, alert: Alert) -> dict[str, str]:
@@ -173,7 +189,7 @@ def _disputed(request: TeamRequest, job: Job) -> dict[str, Any]:
 def _answers(request: TeamRequest, job: Job) -> dict[str, Any]:
     """What finalized rows came to, per question; of written answers only how many different ones there are."""
     counted = given_answers(job)
-    questions = []
+    questions: list[dict[str, Any]] = []
     for question in services.design_of(job).questions:
         found = counted.get(question.name, {})
         total = sum(found.values())
@@ -187,7 +203,8 @@ def _answers(request: TeamRequest, job: Job) -> dict[str, Any]:
             (label, count / total, f"{count:,} rows" if count != 1 else "1 row") for label, count in bars if total
         ]
         questions.append({"label": question.label, "total": total, "kinds": len(found), "bars": shares})
-    return {"questions": questions, "sample": SAMPLE}
+    most = max((question["total"] for question in questions), default=0)
+    return {"questions": questions, "sample": SAMPLE, "sampled": most >= SAMPLE, "answered": most > 0}
 
 
 def _latest(request: TeamRequest, job: Job) -> dict[str, Any]:

@@ -86,6 +86,17 @@ def test_only_the_counts_are_asked_for_again(browser, at, running_job) -> None:
     assert "monitor-grid" not in page
 
 
+def test_the_same_again_is_not_drawn_anew(browser, at, running_job, ann) -> None:
+    fill(running_job, 2)
+    page = browser.get(at("detail", running_job.pk)).content.decode()
+    again = page.split('hx-get="')[1].split('"')[0].replace("&amp;", "&")
+    assert browser.get(again, headers={"HX-Request": "true"}).status_code == 204
+    do_page(running_job, ann)
+    assert "1 of 2" in text_of(browser.get(again, headers={"HX-Request": "true"}))
+    do_page(running_job, ann)
+    assert browser.get(again, headers={"HX-Request": "true"})["HX-Refresh"] == "true"
+
+
 def test_asking_again_costs_the_same_however_much_was_judged(browser, at, job, ann, bo) -> None:
     job = set_up(job, judgments_per_unit=2)
     fill(job, 8)
@@ -112,7 +123,9 @@ def test_the_figures_of_a_busy_job(browser, at, busy) -> None:
     assert "Of all 4 judgments." in text_of(browser.get(at("part", busy.pk, "times")))
     agreement = text_of(browser.get(at("part", busy.pk, "agreement")))
     assert "75.0%" in agreement
-    assert "Most disputed rows" in text_of(browser.get(at("part", busy.pk, "disputed")))
+    disputed = text_of(browser.get(at("part", busy.pk, "disputed")))
+    assert "Most disputed rows" in disputed
+    assert at("unit", busy.pk, Unit.objects.get(key="k1").pk) in disputed
     answers = text_of(browser.get(at("part", busy.pk, "answers")))
     assert "100.0%" in answers
     latest = text_of(browser.get(at("part", busy.pk, "latest")))

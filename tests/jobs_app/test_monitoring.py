@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.utils import timezone
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jobs_app.against import Band, comparison_of
@@ -127,12 +127,13 @@ def test_test_questions_that_most_miss(job, in_team) -> None:
     job = set_up(job, units_per_page=2, quiz_length=5, minimum_accuracy=0)
     add_test_questions(job, 5)
     fill(job, 1)
-    for n in range(3):
-        do_page(job, make_person(in_team, f"p{n}"), miss=n)
-    assert often_missed(job) == []
-    worst = Unit.objects.filter(test_question__isnull=False).first()
-    Judgment.objects.filter(unit=worst).update(missed=True)
-    assert [(line.unit.pk, line.seen, line.missed) for line in often_missed(job)] == [(worst.pk, 3, 3)]
+    for n in range(4):
+        do_page(job, make_person(in_team, f"p{n}"))
+    bad, worst, fair = Unit.objects.filter(test_question__isnull=False)[:3]
+    for unit, missed in ((bad, 3), (worst, 4), (fair, 2)):
+        some = Judgment.objects.filter(unit=unit).order_by("pk").values_list("pk", flat=True)[:missed]
+        Judgment.objects.filter(pk__in=list(some)).update(missed=True)
+    assert [(line.unit.pk, line.seen, line.missed) for line in often_missed(job)] == [(worst.pk, 4, 4), (bad.pk, 4, 3)]
 
 
 # --- throughput and time -------------------------------------------------------------------------------------
@@ -180,14 +181,16 @@ def test_median_and_ninetieth_percentile() -> None:
     assert found.bins[-1][:2] == ("11 s or longer", 1)
 
 
-@given(st.lists(st.floats(min_value=-10, max_value=1e7), min_size=1))
+@settings(deadline=None)
+@given(st.lists(st.floats(min_value=-10, max_value=1e7), min_size=1, max_size=40))
 def test_every_time_is_in_one_column(seconds: list[float]) -> None:
     found = summarize(seconds)
     assert sum(count for _, count, _ in found.bins) == len(seconds)
     assert 0 <= found.median <= found.slow
 
 
-@given(st.lists(st.floats(min_value=0, max_value=1e6), min_size=1), st.floats(min_value=0, max_value=1))
+@settings(deadline=None)
+@given(st.lists(st.floats(min_value=0, max_value=1e6), min_size=1, max_size=40), st.floats(min_value=0, max_value=1))
 def test_a_quantile_lies_between_the_ends(values: list[float], share: float) -> None:
     ordered = sorted(values)
     assert ordered[0] - 1e-6 <= quantile(ordered, share) <= ordered[-1] + 1e-6
