@@ -22,7 +22,7 @@ from .base import BadImage
 from .onnx_graph import build_efficientnet_lite, quantise
 from .weights import read_checkpoint
 
-CODE_VERSION = "4"  # raise it whenever preprocessing or the graph changes: old features then count as another version
+CODE_VERSION = "5"  # raise it whenever preprocessing or the graph changes: old features then count as another version
 BATCH = 16
 PREPARED_SIDES = 2
 Prepared = np.ndarray

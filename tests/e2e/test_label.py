@@ -60,6 +60,7 @@ def check(page: Page, name: str) -> None:
     found = []
     for theme in ("dark", "light"):
         page.evaluate("theme => { document.documentElement.dataset.bsTheme = theme; }", theme)
+        page.wait_for_timeout(400)  # the colours of buttons fade from one theme to the other
         result = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
         serious = [item for item in result["violations"] if item["impact"] in {"serious", "critical"}]
         found += [f"{name} {theme}: {item['id']} {item['nodes'][0]['html'][:160]}" for item in serious]

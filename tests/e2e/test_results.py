@@ -27,7 +27,8 @@ team, ann = Team.objects.get(slug="e2e"), User.objects.get(email="ann@e2e.exampl
 with team_scope(team):
     job = jobs.create_job(team=team, actor=None, title="Which shoe is it?", answers=["Boots", "Sneakers"])
     rows = [{"sku": "sku-1", "titel": "Größe 42"}, {"sku": "sku-2", "titel": "=1+1"}, {"sku": "sku-3", "titel": ""}]
-    jobs.add_units(job=job, items=[jobs.NewUnit(row["sku"], "", row) for row in rows])
+    picture = "http://127.0.0.1:9/{sku}.jpg"
+    jobs.add_units(job=job, items=[jobs.NewUnit(row["sku"], picture.format(**row), row) for row in rows])
     jobs.launch_job(job=job, actor=None)
     for answer in ("boots", "sneakers"):
         page = jobs.take_page(job=job, user=ann)
@@ -92,12 +93,12 @@ def test_a_report_of_a_job(running: Running, person, tmp_path: Path) -> None:
     assert name.startswith("which-shoe-is-it-aggregated-")
     assert lines[0] == [
         "_unit_id", "_golden", "_unit_state", "_trusted_judgments", "_last_judgment_at",
-        "category", "category:confidence", "sku", "titel",
+        "category", "category:confidence", "image_url", "sku", "titel",
     ]  # fmt: skip
     assert [line[1:4] + line[5:] for line in lines[1:]] == [
-        ["false", "finalized", "1", "boots", "1.0", "sku-1", "Größe 42"],
-        ["false", "finalized", "1", "sneakers", "1.0", "sku-2", "'=1+1"],
-        ["false", "judgable", "0", "", "", "sku-3", ""],
+        ["false", "finalized", "1", "boots", "1.0", "http://127.0.0.1:9/sku-1.jpg", "sku-1", "Größe 42"],
+        ["false", "finalized", "1", "sneakers", "1.0", "http://127.0.0.1:9/sku-2.jpg", "sku-2", "'=1+1"],
+        ["false", "judgable", "0", "", "", "http://127.0.0.1:9/sku-3.jpg", "sku-3", ""],
     ]
     page.goto(f"{running.base}/t/e2e/reports/")
     expect(page.get_by_role("link", name="Which shoe is it?")).to_be_visible()

@@ -228,8 +228,10 @@ def test_versions_are_compared_on_what_both_held_out(trained, model, pictures, a
     HoldoutPrediction.objects.filter(version=trained, label="stripes").update(predicted="stripes")
     found = compare_versions(old=trained, new=newer)
     assert found.both == trained.rows_holdout
-    count = HoldoutPrediction.objects.filter(version=trained, label="circles").count()
-    assert (found.mended, found.broken) == (count, count)
+    circles, stripes = (
+        HoldoutPrediction.objects.filter(version=trained, label=label).count() for label in ("circles", "stripes")
+    )
+    assert (found.mended, found.broken) == (circles, stripes)
     assert found.changes[0].verdict == "broken"
 
 
