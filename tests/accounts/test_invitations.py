@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from secrets import randbelow
 
 import pytest
 from allauth.account.models import EmailAddress
@@ -73,11 +74,7 @@ def admin(team: Team) -> User:
 @pytest.fixture
 def stranger() -> Client:
     """Somebody who is not signed in, from an address of their own so that attempts of other tests do not count."""
-    stranger.number += 1
-    return Client(REMOTE_ADDR=f"10.77.{stranger.number // 250}.{stranger.number % 250}")
-
-
-stranger.number = 0  # type: ignore[attr-defined]
+    return Client(REMOTE_ADDR=f"10.{randbelow(250)}.{randbelow(250)}.{randbelow(250)}")
 
 
 # --- services: making ----------------------------------------------------------------------------------
