@@ -36,7 +36,8 @@ def rows(label: str, count: int, start: int = 0) -> str:
 def workbook() -> bytes:
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w") as archive:
-        archive.writestr("xl/workbook.xml", "<workbook/>")
+        # Without a moment of the clock: the bytes name a test, which has to be the same in every test process.
+        archive.writestr(zipfile.ZipInfo("xl/workbook.xml"), "<workbook/>")
     return out.getvalue()
 
 
