@@ -23,6 +23,7 @@ from .browsing import answer_choices, neighbours, page_by_key, rows_of
 from .data_forms import TABLE, RowFilterForm, RowsForm
 from .models import Job, JobUpload, Judgment, TestQuestion, Unit
 from .presenting import get_job, page_context
+from .querysets import job_counts
 from .rows import answer_words, comparison_of, judgment_views, result_views, row_views, source_cells, upload_of
 from .samples import sample_csv
 from .states import UnitState
@@ -50,6 +51,7 @@ def _data_page(request: TeamRequest, job: Job, form: RowsForm | None = None, sta
     context["asks_golds"] = any(question.gold for question in design.questions)
     context["wanted"] = [use.name for use in design.uses if not use.has_default]
     context["upload_problem"] = services.upload_problem(job=job)
+    context["queued"] = job_counts(job).queued if target == "" else 0
     partial = "uploads" if target == "uploads" else "rows"
     answer = htmx.render(request, "jobs/job_data.html", context, partial=partial, status=status)
     if target == "uploads" and not context["reading"]:
@@ -228,7 +230,7 @@ def unit(request: TeamRequest, pk: int, unit_pk: int) -> HttpResponse:
         next=following,
         gold=gold,
         accepted=answer_words(design, gold.answers) if gold else [],
-        can_withdraw=found.state in {UnitState.NEW, UnitState.JUDGABLE}
+        can_withdraw=found.state in {UnitState.NEW, UnitState.QUEUED, UnitState.JUDGABLE}
         and not judgments
         and found.slots == found.wanted,
     )

@@ -51,6 +51,8 @@ def predict(*, team_id: int, workflow_id: int, spread: bool = True) -> None:
             )
     if services.predict_rows(workflow=workflow):
         predict.delay(team_id=team_id, workflow_id=workflow_id, spread=False)
+    else:
+        services.flush_routed(workflow=workflow)
 
 
 @shared_task(name="workflows.sweep")

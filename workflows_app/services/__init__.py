@@ -17,6 +17,7 @@ from .dispatch import (
     release_rows,
     retry_failed,
 )
+from .flushing import flush_routed
 from .launching import LaunchProblem, job_problems, launch, launch_problems, turn_off, turn_on, upload_problem
 from .setup import (
     Automation,
@@ -50,6 +51,7 @@ __all__ = [
     "find_hints",
     "find_unread",
     "finish_rows",
+    "flush_routed",
     "hands_wanted",
     "job_choices",
     "job_problems",
