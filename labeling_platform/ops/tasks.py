@@ -8,7 +8,7 @@ from celery import shared_task
 
 from . import counters, signs
 
-SIGN = "ops.sign"
+SIGN, BEAT = "ops.sign", "beat"
 
 
 @shared_task(name=SIGN, bind=True)
@@ -19,6 +19,10 @@ def sign(self: Any) -> None:
 
 @shared_task(name="ops.sweep")
 def sweep() -> None:
-    """Add up old differences of counters, forget workers that are gone for long."""
+    """Add up old differences of counters, forget workers that are gone for long.
+
+    That this runs shows that beat sends, the broker carries, and somebody works: it is beat's sign of life.
+    """
+    signs.write_sign(BEAT)
     counters.compact()
     signs.forget_workers()
