@@ -70,7 +70,9 @@ class Marks(logging.Filter):
     """Notes in each record what it belongs to, before a queue or a thread could carry it elsewhere."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        record.marks = marks()
+        # Django writes its own line about an error after all middleware, with the request beside it.
+        known = getattr(getattr(record, "request", None), "request_id", "")
+        record.marks = marks() or ({"request_id": known} if known else {})
         return True
 
 
@@ -118,6 +120,7 @@ class RequestLog:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         given = request.headers.get("X-Request-ID", "")
         name = given if SANE_ID.fullmatch(given) else uuid.uuid4().hex
+        request.request_id = name  # type: ignore[attr-defined]
         with marked(name, request):
             began = time.monotonic()
             response = self.get_response(request)

@@ -69,9 +69,10 @@ class Watchdog(threading.Thread):
         while not self.ended.wait(settings.WORKER_SIGN_SECONDS):
             now = time.monotonic()
             try:
-                self.send()
                 if self.full():
                     write_sign(self.worker)
+                else:
+                    self.send()
                 silence = silence_of(self.worker)
             except Exception as error:  # whatever it is: nothing can be said about the worker now
                 log.warning("the watchdog cannot judge: %s", type(error).__name__)

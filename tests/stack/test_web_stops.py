@@ -11,9 +11,9 @@ import time
 
 from .test_stack import PROJECT, environment
 
-BODY = b"csrfmiddlewaretoken=" + b"x" * 64
+BODY = b"csrfmiddlewaretoken=" + b"x" * 32 + b"y" * 32
 HEAD = (
-    b"POST /accounts/login/ HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: csrftoken=" + b"a" * 32 + b"\r\n"
+    b"POST /t/team/jobs/1/pause/ HTTP/1.1\r\nHost: 127.0.0.1\r\nCookie: csrftoken=" + b"a" * 32 + b"\r\n"
     b"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\nConnection: close\r\n\r\n" % len(BODY)
 )
 
