@@ -254,4 +254,4 @@ class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
     def columns(self) -> list[list[tuple[str, list[forms.BoundField]]]]:
         """The groups with their fields, in two columns that are read downwards."""
         groups = [(str(title), [self[name] for name in names]) for title, names in self.groups]
-        return [[groups[0], groups[1], groups[3], groups[5]], [groups[2], groups[4]]]
+        return [[groups[0], groups[1], groups[3]], [groups[2], groups[4], groups[5]]]
