@@ -79,7 +79,7 @@ def running() -> Iterator[Running]:
 
 @pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
-    """A browser that ends with these tests: while Playwright's loop lives, Django takes this thread for an async one."""
+    """A browser that ends with these tests: while Playwright's loop lives, Django thinks this thread is async."""
     if reason := os.environ.get("BROWSER_MISSING"):
         pytest.skip(f"no browser: {reason}")
     path = os.environ.get("CHROMIUM_PATH") or shutil.which("chromium") or shutil.which("google-chrome") or ""
