@@ -47,7 +47,7 @@ def manage(database: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 def test_a_table_in_use_is_tried_again(database: str) -> None:
     assert manage(database, "upgrade", "-v", "0").returncode == 0
     # The last migration of these rows takes a lock that this one stands in the way of.
-    assert manage(database, "migrate", "jobs_app", "0007", "-v", "0").returncode == 0
+    assert manage(database, "migrate", "jobs_app", "0008_launch_together", "-v", "0").returncode == 0
     holder = connect(database)
     holder.autocommit = False
     holder.cursor().execute("LOCK TABLE jobs_app_unit IN SHARE UPDATE EXCLUSIVE MODE")
@@ -62,5 +62,5 @@ def test_a_table_in_use_is_tried_again(database: str) -> None:
     holder.rollback()
     assert process.wait(120) == 0
     process.stderr.close()
-    assert "[X] 0008" in manage(database, "showmigrations", "jobs_app").stdout
+    assert "[X] 0009" in manage(database, "showmigrations", "jobs_app").stdout
     holder.close()

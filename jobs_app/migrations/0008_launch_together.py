@@ -8,7 +8,7 @@ STATES = ["new", "queued", "judgable", "finalized", "canceled", "golden", "hidde
 
 
 class Migration(migrations.Migration):
-    dependencies = [("jobs_app", "0006_data_tab")]
+    dependencies = [("jobs_app", "0007_upload_canceled")]
 
     operations = [
         migrations.AddField(

@@ -5,5 +5,5 @@ from django.db import migrations
 
 
 class Migration(migrations.Migration):
-    dependencies = [("jobs_app", "0007_launch_together")]
+    dependencies = [("jobs_app", "0008_launch_together")]
     operations = [ValidateConstraint(model_name="unit", name="unit_state")]
