@@ -259,7 +259,7 @@ def test_the_plan_of_finishing_reads_no_other_rows(running):
             "INSERT INTO workflows_app_workflowrow (team_id, workflow_id, upload_id, line, image_url, cells, state,"
             ' reason, error_message, attempts, token, predicted, "unlike")'
             " SELECT team_id, workflow_id, upload_id, n, image_url, cells, state, '', '', 0, 0, '', false"
-            " FROM workflows_app_workflowrow, generate_series(100, 5100) n WHERE id = %s",
+            " FROM workflows_app_workflowrow, generate_series(100, 40_000) n WHERE id = %s",
             [found[0].row_id],
         )
         cursor.execute("EXPLAIN " + dispatch._FINISH, values)
