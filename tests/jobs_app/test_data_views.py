@@ -190,7 +190,7 @@ def test_the_kept_problems_are_given_when_the_file_is_gone(browser, at, own_job,
     at_problems = at("upload_problems", own_job.pk, upload.pk)
     assert browser.get(at_problems).getvalue().decode().count("Line ") == 2
     storage.delete_file(upload.file)
-    assert browser.get(at_problems).content.decode().count("Line ") == 1
+    assert browser.get(at_problems).getvalue().decode().count("Line ") == 1
 
 
 def test_a_refused_file_says_why(browser, at, own_job) -> None:

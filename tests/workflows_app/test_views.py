@@ -11,7 +11,7 @@ from django.urls import reverse
 from jobs_app.models import Unit
 from models_app.models import CustomModel, HoldoutPrediction, ModelVersion
 from tests.workflows_app.conftest import csv_of, make_model, scored, upload_csv
-from workflows_app import data_views, services
+from workflows_app import data_views, services, tasks
 from workflows_app.models import Workflow, WorkflowKind, WorkflowRow, WorkflowUpload
 from workflows_app.states import WorkflowState
 
@@ -256,6 +256,36 @@ def test_the_overview_counts_each_status(predicted, browser):
     fragment = text_of(browser.get(at("detail", pk=predicted.pk), headers={"HX-Request": "true"}))
     assert "<html" not in fragment
     assert "every 2s" in fragment
+
+
+def test_all_problems_of_a_file_can_be_downloaded(draft, browser, owner):
+    upload = upload_csv(draft, "image_url,sku\nnowhere,S1\nshort\n", owner)
+    where = at("upload_problems", pk=draft.pk, upload_pk=upload.pk)
+    assert where in browser.get(at("upload_detail", pk=draft.pk, upload_pk=upload.pk)).content.decode()
+    answer = browser.get(where)
+    assert answer["Content-Disposition"] == f'attachment; filename="problems-{upload.pk}.csv"'
+    assert [line.split(",")[:2] for line in answer.getvalue().decode().splitlines()] == [
+        ["line", "column"], ["2", "image_url"], ["3", ""],
+    ]  # fmt: skip
+    WorkflowUpload.objects.filter(pk=upload.pk).update(file="gone.csv")
+    assert browser.get(where).status_code == 200
+
+
+def test_a_reading_file_can_be_canceled(draft, browser):
+    upload = WorkflowUpload.objects.get()
+    WorkflowUpload.objects.update(state="reading", finished_at=None)
+    where = at("upload_cancel", pk=draft.pk, upload_pk=upload.pk)
+    assert where in browser.get(at("data", pk=draft.pk)).content.decode()
+    assert "was canceled" in text_of(browser.post(where, follow=True))
+    tasks.clear_canceled(team_id=draft.team_id, upload_id=upload.pk)
+    assert "None of its rows is in the workflow." in text_of(browser.get(at("data", pk=draft.pk)))
+    assert "read already" in text_of(browser.post(where, follow=True))
+
+
+def test_the_key_column_is_asked_for_and_kept(draft, browser):
+    file = SimpleUploadedFile("keys.csv", b"image_url,sku\nhttps://p.example/1.jpg,K1\n")
+    browser.post(at("upload", pk=draft.pk), {"file": file, "key_column": " sku "})
+    assert WorkflowUpload.objects.latest("pk").key_column == "sku"
 
 
 def test_the_rows_can_be_filtered(predicted, browser):
