@@ -8,7 +8,6 @@ import pytest
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
-from django_scopes import scopes_disabled
 from prometheus_client.parser import text_string_to_metric_families
 
 from jobs_app.services import NewUnit, add_units
@@ -95,8 +94,7 @@ def test_a_lease_that_ran_out_is_counted_when_the_row_is_claimed_again(draft, ow
     assert len(services.claim_rows(workflow=workflow, limit=3)) == 3
     assert figures()["labeling_lease_expiries_total"] == 2
     WorkflowRow.objects.update(lease_until=timezone.now() - timedelta(seconds=5), attempts=5)
-    with scopes_disabled():
-        assert services.fail_poisoned() == 3
+    assert services.fail_poisoned(workflow=workflow) == 3
     assert figures()["labeling_lease_expiries_total"] == 5
 
 

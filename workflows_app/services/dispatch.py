@@ -121,9 +121,12 @@ SET state = d.state, reason = d.reason, error_message = d.error_message, scores 
 FROM jsonb_to_recordset(%(lines)s::jsonb) AS d(
     id bigint, token bigint, state text, reason text, error_message text, scores float8[],
     predicted text, confidence float8, "unlike" boolean, delay float8, unit bigint)
-WHERE r.id = d.id AND r.token = d.token AND r.state = 'awaiting' AND r.workflow_id = %(workflow)s
+WHERE r.id = d.id AND r.token = d.token AND r.state || '' = 'awaiting' AND r.workflow_id + 0 = %(workflow)s
 RETURNING r.id
 """
+"""`|| ''` and `+ 0` keep the planner from the other indexes: while a fresh table has no statistics, it takes rows of a
+workflow in a state to be few, and would read a million of them."""
+
 _HINTS = f"""
 SELECT w.team_id, w.id, (
     SELECT count(*) FROM (
@@ -132,6 +135,15 @@ SELECT w.team_id, w.id, (
     ) AS waiting
 )
 FROM workflows_app_workflow w WHERE w.state = 'running' ORDER BY w.id
+"""  # noqa: S608 - put together from constants of this module
+
+_NEXT = f"""
+SELECT w.team_id, w.id FROM (
+    SELECT team_id, id, served_at, max(served_at) OVER (PARTITION BY team_id) AS team_served_at
+    FROM workflows_app_workflow WHERE state = 'running'
+) AS w
+WHERE EXISTS (SELECT 1 FROM workflows_app_workflowrow r WHERE r.workflow_id = w.id AND {_FREE})
+ORDER BY w.team_served_at NULLS FIRST, w.served_at NULLS FIRST, w.id LIMIT 1
 """  # noqa: S608 - put together from constants of this module
 
 
@@ -288,6 +300,7 @@ def predict_rows(*, workflow: Workflow, seconds: float = 5.0) -> bool:
             while time.monotonic() < until:
                 work = _Work(workflow, until)
                 if not work.claim():
+                    fail_poisoned(workflow=workflow)
                     return False
                 work.answer(work.claims())
                 if work.alone is not None:
@@ -379,12 +392,12 @@ def retry_failed(*, workflow: Workflow, actor: User | None) -> int:
     return moved
 
 
-def fail_poisoned() -> int:
-    """Fail the rows, of all teams in reach, whose claim ran out MAX_ATTEMPTS times; return how many.
+def fail_poisoned(*, workflow: Workflow) -> int:
+    """Fail the workflow's rows whose claim ran out MAX_ATTEMPTS times; return how many.
 
-    Called by the sweeper outside of any team's scope.
+    Looks at every waiting row, so it is for the time when none of them can be claimed any more.
     """
-    rows = WorkflowRow.objects.filter(attempts__gte=MAX_ATTEMPTS, lease_until__lt=Now())
+    rows = WorkflowRow.objects.filter(workflow=workflow, attempts__gte=MAX_ATTEMPTS, lease_until__lt=Now())
     failed = RowState.move(
         rows, RowState.FAILED, reason=POISON, error_message=POISON_MESSAGE, lease_until=None, predicted_at=Now()
     )
@@ -402,6 +415,23 @@ def find_hints() -> list[Hint]:
         cursor.execute(_HINTS, {"enough": (MOST_HINTS - 1) * ROWS_PER_HINT})
         found = [(team, workflow, 1 + waiting // ROWS_PER_HINT) for team, workflow, waiting in cursor if waiting]
     return [Hint(team, workflow) for turn in range(MOST_HINTS) for team, workflow, wanted in found if wanted > turn]
+
+
+def take_turn(*, workflow: Workflow) -> None:
+    """Note that the workflow is worked on now; next_turn then prefers others."""
+    Workflow.objects.filter(pk=workflow.pk).update(served_at=Now())
+
+
+def next_turn() -> Hint | None:
+    """Whose rows a free worker should predict next: teams take turns, and in a team its workflows.
+
+    The team that was served longest ago comes first, however many rows or workflows the others have. None when no row
+    can be claimed. Called outside of any team's scope.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_NEXT)
+        found = cursor.fetchone()
+    return Hint(*found) if found else None
 
 
 def hands_wanted(*, workflow: Workflow) -> int:
