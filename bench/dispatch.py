@@ -114,8 +114,8 @@ def _fill(team: Any, rows: int, kind: str) -> Any:
 def _check(workflow: Any, rows: int) -> None:
     from django_scopes import scope
 
-    from workflows_app.querysets import counted_rows, tallied_rows
     from workflows_app.models import WorkflowRow
+    from workflows_app.querysets import counted_rows, tallied_rows
 
     with scope(team=workflow.team):
         truth = counted_rows(WorkflowRow.objects.filter(workflow=workflow))
