@@ -45,7 +45,7 @@ class CsvRefused(Exception):
 class CsvLimits:
     """How much is taken: bytes of the file, data rows, columns, characters of one cell."""
 
-    max_bytes: int = 200_000_000
+    max_bytes: int = 500_000_000
     max_rows: int = 1_000_000
     max_columns: int = 200
     max_cell: int = 8192
