@@ -27,7 +27,7 @@ DRAWN = {
     "foreign": (60, 20),
 }
 
-SCALE = {"ingest": "an uploaded CSV becomes rows"}
+SCALE = {"ingest": "an uploaded CSV becomes rows", "dispatch": "answers of a backend become results"}
 
 
 def main() -> int:
