@@ -201,9 +201,9 @@ def test_a_builder_that_was_superseded_throws_its_file_away(running, monkeypatch
     write = building._write
 
     def slow(*args):
-        lines = write(*args)
+        built = write(*args)
         Report.objects.update(token=F("token") + 1)
-        return lines
+        return built
 
     monkeypatch.setattr(building, "_write", slow)
     assert services.build_report(report=report) is False

@@ -34,14 +34,16 @@ def ready(running) -> Report:
 def test_requesting_a_report_with_options(running, owner, client_for):
     client = client_for(owner)
     response = client.post(at("request", workflow_pk=running.pk), {"only_final": "on"})
-    assert response.url == at("workflow", workflow_pk=running.pk)
-    assert Report.objects.get().options == {"only_final": True, "diagnostics": False, "safe_cells": False}
+    assert response.url == at("workflow", workflow_pk=running.pk) + "#reports"
+    assert Report.objects.get().options == {
+        "format": "csv", "since": "", "only_final": True, "diagnostics": False, "safe_cells": False,
+    }  # fmt: skip
     assert "Queued" in client.get(response.url).content.decode()
 
 
 def test_a_draft_has_no_report(draft, owner, client_for):
     client = client_for(owner)
-    client.post(at("request", workflow_pk=draft.pk))
+    assert client.post(at("request", workflow_pk=draft.pk)).status_code == 422
     assert not Report.objects.exists()
     assert "Launch the workflow first" in client.get(at("workflow", workflow_pk=draft.pk)).content.decode()
 
