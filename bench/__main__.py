@@ -33,6 +33,8 @@ def main() -> int:
     options = _options()
     if options.what == "labeling":
         return _labeling(options)
+    if options.what == "report":
+        return _report(options)
     if len(options.manifest) > 1:
         return _one_by_one(options.manifest)
     with tempfile.TemporaryDirectory() as folder:
@@ -59,6 +61,14 @@ def _labeling(options: argparse.Namespace) -> int:
             print(json.dumps({"bench": "labeling"} | line), flush=True)
             failed += line["errors"] + line["duplicates"]
     return int(failed > 0)
+
+
+def _report(options: argparse.Namespace) -> int:
+    """Rows straight in the database, and the report of them."""
+    with running(allow="", embedder="fast") as product:
+        for line in import_module("bench.report").run(product, options):
+            print(json.dumps({"bench": "report"} | line), flush=True)
+    return 0
 
 
 def _foreign(options: argparse.Namespace, folder: Path) -> PictureSet | None:
@@ -110,6 +120,9 @@ def _options() -> argparse.Namespace:
     labeling.add_argument("--judgments-per-row", type=int, default=1)
     labeling.add_argument("--seconds", type=float, default=20.0, help="for each job, unless its rows run out before")
     labeling.add_argument("--seed", type=int, default=1, help="of the answers that are chosen")
+    report = kinds.add_parser("report", help="build a workflow's report, against COPY of the same query")
+    report.add_argument("--rows", type=int, action="append", help="rows of the workflow; several are measured in turn")
+    report.add_argument("--format", action="append", help="csv, csv.gz, jsonl or jsonl.gz; several in turn")
     peers = PROJECT.parent / "shared" / "baselines" / "results"
     labeling.add_argument("--peers", type=Path, default=peers, help="folder with labelstudio*.json to compare with")
     return parser.parse_args()

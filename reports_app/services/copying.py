@@ -15,16 +15,20 @@ from labeling_platform.lib.csvio import safe_cell
 from ..kinds import SAFE_CELLS, is_json
 from .lines import Lines
 
+PLANS_OFF = ("enable_sort", "enable_incremental_sort", "enable_hashjoin", "enable_bitmapscan", "enable_memoize", "jit")
+
 
 def keep_order() -> None:
     """For this transaction: plans that give lines as they come from the index, whatever the statistics say.
 
     Right after a million rows came in, the planner takes them for a handful and would sort them, so that the first
-    line waits for the last one; a hash join loses the order, too. Compiling (jit) would only be another wait.
+    line waits for the last one; a hash join loses the order, too. No unit has two rows, so memoize only costs time.
+    Compiling (jit) would be another wait, and parallel workers take processors away from people's pages.
     """
     with connection.cursor() as cursor:
-        for name in ("enable_sort", "enable_incremental_sort", "enable_hashjoin", "enable_bitmapscan", "jit"):
+        for name in PLANS_OFF:
             cursor.execute(f"SET LOCAL {name} = off")
+        cursor.execute("SET LOCAL max_parallel_workers_per_gather = 0")
 
 
 def copy_statement(lines: Lines, options: Mapping[str, Any]) -> sql.Composed:

@@ -54,7 +54,7 @@ class Lines:
 
     `joins` only adds to each line (LEFT JOIN, LATERAL), so that lines can be counted without it, unless it is
     `known` how many there are (0: nobody knows beforehand). `is_json`: the one cell of a line is a JSON object, and
-    there is no header. `ordered`: an index gives the lines in their order, so that none has to be sorted.
+    there is no header.
     """
 
     cells: Sequence[Cell]
@@ -64,7 +64,6 @@ class Lines:
     joins: sql.Composable | None = None
     is_json: bool = False
     known: int | None = None
-    ordered: bool = False
 
     @property
     def names(self) -> list[str]:

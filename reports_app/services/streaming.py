@@ -14,7 +14,7 @@ from typing import IO, Any
 from django.core.files import File
 from django.core.files.storage import default_storage
 
-BUFFER = 256 * 1024
+BUFFER = PIECE = 256 * 1024
 GZIP_LEVEL = 3
 """Twice as fast as zlib's own choice and a tenth larger: building is not to wait for it."""
 GZIP_WINDOW = 31
@@ -66,7 +66,7 @@ def stored(name: str, *, gzipped: bool = False) -> Iterator[Stored]:
 def _save(name: str, source: _Source, result: Stored) -> None:
     try:
         # Storages take less than they asked for as the end of a file; a buffered reader gives less only at the end.
-        result.name = default_storage.save(name, File(io.BufferedReader(source, BUFFER)))
+        result.name = default_storage.save(name, _Arriving(io.BufferedReader(source, BUFFER)))
     except BaseException as error:
         result.error = error
     finally:
@@ -86,13 +86,23 @@ def _widen(pipe: int) -> None:
             fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, BUFFER)
 
 
+class _Arriving(File):
+    """A file that is still being written: storages that take pieces get them as they come."""
+
+    def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        while piece := self.file.read1(chunk_size or BUFFER):
+            yield piece
+
+
 class _Source(io.RawIOBase):
     """The reading end of a pipe, compressed on the way. `size` counts what was given out."""
 
     def __init__(self, pipe: int, *, gzipped: bool) -> None:
         self._pipe = os.fdopen(pipe, "rb", buffering=0)
         self._gzip = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, GZIP_WINDOW) if gzipped else None
-        self._rest = b""
+        self._piece = memoryview(bytearray(PIECE))
+        self._rest = memoryview(b"")
+        self._ended = False
         self.abandoned = False
         self.size = 0
 
@@ -100,27 +110,27 @@ class _Source(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int:
-        if not self._rest:
-            self._rest = self._next(len(buffer))
-        piece = self._rest[: len(buffer)]
-        self._rest = self._rest[len(piece) :]
-        buffer[: len(piece)] = piece
-        self.size += len(piece)
-        return len(piece)
-
-    def _next(self, size: int) -> bytes:
         """Some bytes; none at the end. Raises Abandoned when the end came because the writer gave up."""
-        while True:
-            data = self._pipe.read(size)
-            if not data and self.abandoned:
-                raise Abandoned
-            if self._gzip is None:
-                return data
-            packed = self._gzip.compress(data) if data else self._gzip.flush()
-            if not data:
-                self._gzip = None
-            if packed or not data:
-                return packed
+        got = self._plain(buffer) if self._gzip is None else self._packed(buffer)
+        self.size += got
+        return got
+
+    def _plain(self, buffer: Any) -> int:
+        got = self._pipe.readinto(buffer) or 0
+        if not got and self.abandoned:
+            raise Abandoned
+        return got
+
+    def _packed(self, buffer: Any) -> int:
+        while not self._rest and not self._ended:
+            got = self._plain(self._piece)
+            data = self._gzip.compress(self._piece[:got]) if got else self._gzip.flush()
+            self._ended = not got
+            self._rest = memoryview(data)
+        some = min(len(buffer), len(self._rest))
+        buffer[:some] = self._rest[:some]
+        self._rest = self._rest[some:]
+        return some
 
     def close(self) -> None:
         self._pipe.close()

@@ -42,7 +42,9 @@ def workflow_lines(report: Report) -> Lines:
     assert workflow is not None, "the constraint report_of_one_thing"
     uploads = _Uploads.of(workflow)
     header = make_header(uploads.columns, workflow.outcomes, diagnostics=report.options[DIAGNOSTICS])
-    where = sql.SQL("r.workflow_id = {} AND r.team_id = {}").format(
+    # Not "=": then the planner knows that only the index over both columns has this order, and does not walk over
+    # all rows of all teams by their id.
+    where = sql.SQL("r.workflow_id BETWEEN {0} AND {0} AND r.team_id = {1}").format(
         sql.Literal(workflow.pk), sql.Literal(report.team_id)
     )
     since = report.options.get(SINCE)
@@ -53,9 +55,8 @@ def workflow_lines(report: Report) -> Lines:
         table=sql.SQL("workflows_app_workflowrow r"),
         joins=sql.SQL(" LEFT JOIN jobs_app_unit n ON n.id = r.unit_id"),
         where=where,
-        order=[sql.SQL("r.id")],
+        order=[sql.SQL("r.workflow_id"), sql.SQL("r.id")],
         known=0 if since else _rows(workflow),
-        ordered=True,
     )
 
 
