@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 from django.contrib import messages
@@ -14,7 +13,8 @@ from labeling_platform.accounts.permissions import EDIT, VIEW
 from labeling_platform.accounts.pictures import picture_url
 from labeling_platform.accounts.tenancy import TeamRequest, team_view
 from labeling_platform.lib import htmx
-from labeling_platform.lib.csvio import CsvProblem, CsvRefused, CsvWriter
+from labeling_platform.lib.csvio import CsvProblem, CsvRefused, problems_file
+from labeling_platform.lib.downloads import csv_download
 from labeling_platform.lib.errors import Refused
 from labeling_platform.lib.storage import open_file
 
@@ -157,13 +157,7 @@ def upload_file(request: TeamRequest, pk: int, upload_pk: int) -> FileResponse:
         file = open_file(found.file)
     except FileNotFoundError as error:
         raise Http404 from error
-    return FileResponse(
-        file,
-        as_attachment=True,
-        filename=found.original_name,
-        content_type="text/csv; charset=utf-8",
-        headers={"X-Content-Type-Options": "nosniff"},
-    )
+    return csv_download(file, found.original_name)
 
 
 def _csv_answer(name: str, content: bytes) -> HttpResponse:
@@ -173,19 +167,15 @@ def _csv_answer(name: str, content: bytes) -> HttpResponse:
 
 @require_safe
 @team_view(may=VIEW)
-def upload_problems(request: TeamRequest, pk: int, upload_pk: int) -> HttpResponse:
+def upload_problems(request: TeamRequest, pk: int, upload_pk: int) -> FileResponse:
     """All problems of a file as a CSV: line, column, what is wrong."""
     found = _get_upload(pk, upload_pk)
     try:
-        problems = list(ingest.all_problems(found))
+        file = problems_file(ingest.all_problems(found))
     except (CsvRefused, FileNotFoundError):
         # The file is gone, or the design has changed so that it no longer fits: what was kept is all there is.
-        problems = [CsvProblem(**kept) for kept in found.problems]
-    out = io.StringIO()
-    writer = CsvWriter(out, ["line", "column", "problem"])
-    for problem in problems:
-        writer.writerow([problem.line, problem.column, problem.message])
-    return _csv_answer(f"problems-{found.pk}.csv", out.getvalue().encode())
+        file = problems_file(CsvProblem(**kept) for kept in found.problems)
+    return csv_download(file, f"problems-{found.pk}.csv")
 
 
 @require_safe

@@ -114,6 +114,8 @@ TABLE: dict[str, tuple[str, str]] = {
     "workflows:upload_file": ("GET", "edit"),
     "workflows:upload_confirm": ("POST", "edit"),
     "workflows:upload_discard": ("POST", "edit"),
+    "workflows:upload_cancel": ("POST", "edit"),
+    "workflows:upload_problems": ("GET", "view"),
     "workflows:rows": ("GET", "view"),
     "workflows:row": ("GET", "view"),
     "reports:list": ("GET", "view"),

@@ -9,6 +9,7 @@ from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from jobs_app.models import Job
+from labeling_platform.lib.forms import CsvFileForm
 from models_app.models import CustomModel
 
 from .models import WorkflowKind
@@ -69,6 +70,21 @@ class WorkflowForm(forms.Form):
             except ValueError as error:
                 self.add_error("threshold", str(error))
         return data
+
+
+class RowsFileForm(CsvFileForm):
+    """Asks for a CSV of unlabelled data, and perhaps for the column whose values tell its rows apart."""
+
+    key_column = forms.CharField(
+        label=_("Key column (optional)"),
+        required=False,
+        max_length=100,
+        help_text=_(
+            "A column such as sku or image_url. A row whose value in it is in this workflow already is left out, so"
+            " a longer version of the same file adds only what is new."
+        ),
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
 
 
 class RowFilterForm(forms.Form):

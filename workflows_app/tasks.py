@@ -6,6 +6,7 @@ read_rows -> predict -> predict -> ... ; the sweeper sends again what got lost.
 from __future__ import annotations
 
 import logging
+import time
 
 from celery import shared_task
 from django.db import transaction
@@ -20,6 +21,7 @@ from .states import WorkflowState
 
 log = logging.getLogger(__name__)
 SWEEP_SECONDS = 5
+CLEAR_SECONDS = 20.0
 
 
 @shared_task(base=TeamTask, name="workflows.read_rows")
@@ -33,6 +35,17 @@ def read_rows(*, team_id: int, upload_id: int) -> None:
         read_rows.delay(team_id=team_id, upload_id=upload_id)
     elif upload.workflow.state == WorkflowState.RUNNING:
         predict.delay(team_id=team_id, workflow_id=upload.workflow_id)
+
+
+@shared_task(base=TeamTask, name="workflows.clear_canceled")
+def clear_canceled(*, team_id: int, upload_id: int) -> None:
+    """Take the rows of a canceled upload out, for some seconds at a time."""
+    upload = WorkflowUpload.objects.filter(pk=upload_id).first()
+    until = time.monotonic() + CLEAR_SECONDS
+    while upload is not None and services.clear_canceled(upload=upload):
+        if time.monotonic() > until:
+            clear_canceled.delay(team_id=team_id, upload_id=upload_id)
+            return
 
 
 @shared_task(base=TeamTask, name="workflows.predict")
@@ -60,9 +73,11 @@ def sweep() -> None:
         with transaction.atomic():
             services.fail_poisoned()
             compact(RowTally, "workflow")
-        hints, unread = services.find_hints(), services.find_unread()
+        hints, unread, canceled = services.find_hints(), services.find_unread(), services.find_canceled()
     for team_id, upload_id in unread:
         read_rows.apply_async(kwargs={"team_id": team_id, "upload_id": upload_id}, expires=SWEEP_SECONDS)
+    for team_id, upload_id in canceled:
+        clear_canceled.apply_async(kwargs={"team_id": team_id, "upload_id": upload_id}, expires=SWEEP_SECONDS)
     for hint in hints:
         kwargs = {"team_id": hint.team_id, "workflow_id": hint.workflow_id, "spread": False}
         predict.apply_async(kwargs=kwargs, expires=SWEEP_SECONDS)

@@ -2,7 +2,7 @@
 
 from workflows_app.ingest import read_rows
 
-from .data import confirm_upload, discard_upload, receive_rows
+from .data import cancel_upload, clear_canceled, confirm_upload, discard_upload, find_canceled, receive_rows
 from .dispatch import (
     Claim,
     Hint,
@@ -39,7 +39,9 @@ __all__ = [
     "LaunchProblem",
     "ModelChoice",
     "automation",
+    "cancel_upload",
     "claim_rows",
+    "clear_canceled",
     "confirm_upload",
     "create_workflow",
     "delete_workflow",
@@ -49,6 +51,7 @@ __all__ = [
     "fail_poisoned",
     "find_hints",
     "find_unread",
+    "find_canceled",
     "finish_rows",
     "hands_wanted",
     "job_choices",
