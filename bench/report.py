@@ -42,7 +42,6 @@ from reports_app.services.workflow_lines import workflow_lines
 from workflows_app.models import Workflow, WorkflowKind, WorkflowUpload
 from workflows_app.states import WorkflowState
 
-
 SIZES = [100_000, 1_000_000]
 OUTCOMES = ["boots", "sneakers", "sandals", "negative_examples"]
 COLUMNS = ["image_url", "sku", "title", "price", "note"]

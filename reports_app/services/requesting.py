@@ -50,7 +50,8 @@ def request_report(*, workflow: Workflow, actor: User | None, options: Mapping[s
     chosen = choose_options(ReportKind.WORKFLOW, given)
     if chosen[SINCE] and datetime.fromisoformat(chosen[SINCE]) > timezone.now():
         raise Refused("This moment is yet to come. Choose one in the past, in UTC.", code="since_future")
-    Workflow.objects.select_for_update().get(pk=workflow.pk)
+    # NO KEY: whoever adds or answers rows refers to the workflow.
+    Workflow.objects.select_for_update(no_key=True).get(pk=workflow.pk)
     same = Report.objects.filter(workflow=workflow, options=chosen, state__in=ReportState.under_way()).first()
     if same is not None:
         return same

@@ -90,6 +90,7 @@ class _Arriving(File):
     """A file that is still being written: storages that take pieces get them as they come."""
 
     def chunks(self, chunk_size: int | None = None) -> Iterator[bytes]:
+        assert isinstance(self.file, io.BufferedReader)
         while piece := self.file.read1(chunk_size or BUFFER):
             yield piece
 
@@ -111,7 +112,7 @@ class _Source(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int:
         """Some bytes; none at the end. Raises Abandoned when the end came because the writer gave up."""
-        got = self._plain(buffer) if self._gzip is None else self._packed(buffer)
+        got = self._plain(buffer) if self._gzip is None else self._packed(buffer, self._gzip)
         self.size += got
         return got
 
@@ -121,10 +122,10 @@ class _Source(io.RawIOBase):
             raise Abandoned
         return got
 
-    def _packed(self, buffer: Any) -> int:
+    def _packed(self, buffer: Any, gzip: Any) -> int:
         while not self._rest and not self._ended:
             got = self._plain(self._piece)
-            data = self._gzip.compress(self._piece[:got]) if got else self._gzip.flush()
+            data = gzip.compress(self._piece[:got]) if got else gzip.flush()
             self._ended = not got
             self._rest = memoryview(data)
         some = min(len(buffer), len(self._rest))

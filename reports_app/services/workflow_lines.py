@@ -101,8 +101,8 @@ def _cells(workflow: Workflow, header: Header, uploads: _Uploads, *, only_final:
         Cell(COMPLETED, flag(sql.SQL(f"coalesce({DONE}, false)"))),
     ]
     when = DONE if only_final else "r.state IN ('confident', 'routed')"
-    for place, outcome in enumerate(header.outcomes, 1):
-        score = sql.SQL(f"CASE WHEN {when} THEN r.scores[{{}}] END").format(sql.Literal(place))
+    for number, outcome in enumerate(header.outcomes, 1):
+        score = sql.SQL(f"CASE WHEN {when} THEN r.scores[{{}}] END").format(sql.Literal(number))
         cells.append(Cell(f"{MACHINE}{outcome}", score, share=True))
     final = "n.state = 'finalized' AND n.shares IS NOT NULL"
     for outcome in header.outcomes:
