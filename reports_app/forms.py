@@ -36,18 +36,18 @@ class WorkflowReportForm(forms.Form):
     """Which rows, in which format, and how. `last` is the report that the next one can go on from."""
 
     rows = forms.ChoiceField(
-        required=False,
         choices=[(EVERY, _("All rows")), (LAST, _("Completed since the last report")), (MOMENT, _("Completed since"))],
         error_messages={"invalid_choice": _("Choose one of these.")},
     )
     since = forms.DateTimeField(
-        required=False,
         label=_("Since (UTC)"),
         widget=forms.DateTimeInput(attrs={"type": "datetime-local", "autocomplete": "off"}, format="%Y-%m-%dT%H:%M"),
-        error_messages={"invalid": _("Write the moment as 2026-01-31 18:30, in UTC.")},
+        error_messages={
+            "required": _("Say since when."),
+            "invalid": _("Write the moment as 2026-01-31 18:30, in UTC."),
+        },
     )
     format = forms.ChoiceField(
-        required=False,
         label=_("Format"),
         choices=list(FORMATS.items()),
         error_messages={"invalid_choice": _("Choose one of the formats.")},
@@ -62,22 +62,21 @@ class WorkflowReportForm(forms.Form):
     )
 
     def __init__(self, data: QueryDict | None = None, *, last: Report | None = None) -> None:
-        usual = DEFAULTS[ReportKind.WORKFLOW]
-        super().__init__(data, initial={**usual, "rows": EVERY, SINCE: None})
+        usual = {**DEFAULTS[ReportKind.WORKFLOW], "rows": EVERY, SINCE: None}
+        if data is not None:
+            data = data.copy()
+            data.setdefault("rows", EVERY)
+            data.setdefault(FORMAT, CSV)
+        super().__init__(data, initial=usual)
+        self.fields[SINCE].required = data is None or data["rows"] == MOMENT
         self.last = last
 
     def clean(self) -> dict[str, Any]:
         """`options` for the service."""
         given = super().clean() or {}
-        rows = given.get("rows") or EVERY
-        if rows == MOMENT and not given.get(SINCE) and SINCE not in self.errors:
-            self.add_error(SINCE, _("Say since when."))
-        since = {EVERY: "", LAST: LAST, MOMENT: given.get(SINCE)}[rows]
-        given["options"] = {
-            SINCE: since,
-            FORMAT: given.get(FORMAT) or CSV,
-            **{name: bool(given.get(name)) for name in (ONLY_FINAL, DIAGNOSTICS, SAFE_CELLS)},
-        }
+        since = {LAST: LAST, MOMENT: given.get(SINCE)}.get(str(given.get("rows")), "")
+        flags = {name: bool(given.get(name)) for name in (ONLY_FINAL, DIAGNOSTICS, SAFE_CELLS)}
+        given["options"] = {SINCE: since, FORMAT: given.get(FORMAT), **flags}
         return given
 
     def refuse(self, refused: Refused) -> None:
