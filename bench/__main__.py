@@ -27,14 +27,16 @@ DRAWN = {
     "foreign": (60, 20),
 }
 
+SCALE = {"ingest": "an uploaded CSV becomes rows", "dispatch": "answers of a backend become results"}
+
 
 def main() -> int:
     """Start the product, measure, print one JSON object a line. Each set of pictures gets a product of its own."""
     options = _options()
     if options.what == "labeling":
         return _labeling(options)
-    if options.what == "report":
-        return _report(options)
+    if options.what in {*SCALE, "report"}:
+        return _at_scale(options)
     if len(options.manifest) > 1:
         return _one_by_one(options.manifest)
     with tempfile.TemporaryDirectory() as folder:
@@ -63,11 +65,11 @@ def _labeling(options: argparse.Namespace) -> int:
     return int(failed > 0)
 
 
-def _report(options: argparse.Namespace) -> int:
-    """Rows straight in the database, and the report of them."""
+def _at_scale(options: argparse.Namespace) -> int:
+    """Many rows that are put in directly; no pictures."""
     with running(allow="", embedder="fast") as product:
-        for line in import_module("bench.report").run(product, options):
-            print(json.dumps({"bench": "report"} | line), flush=True)
+        for line in import_module(f"bench.{options.what}").run(options, product):
+            print(json.dumps({"bench": options.what} | line), flush=True)
     return 0
 
 
@@ -125,6 +127,10 @@ def _options() -> argparse.Namespace:
     report.add_argument("--format", action="append", help="csv, csv.gz, jsonl or jsonl.gz; several in turn")
     peers = PROJECT.parent / "shared" / "baselines" / "results"
     labeling.add_argument("--peers", type=Path, default=peers, help="folder with labelstudio*.json to compare with")
+    for what, words in SCALE.items():
+        kind = kinds.add_parser(what, help=words)
+        kind.add_argument("--rows", type=int, action="append", help="how many rows; several are measured one by one")
+        kind.add_argument("--repeat", type=int, default=3, help="turns of each size")
     return parser.parse_args()
 
 

@@ -130,7 +130,7 @@ def fill(team: Team, rows: int) -> Workflow:
         return workflow
 
 
-def run(product: Running, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def run(options: argparse.Namespace, product: Running) -> Iterator[dict[str, Any]]:
     """One line for each number of rows and format."""
     team = create_team(organization="Reports", name="Reports", slug="reports")
     for rows in options.rows or SIZES:

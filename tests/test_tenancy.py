@@ -89,6 +89,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "jobs:gold": ("GET", "view"),
     "jobs:gold_action": ("POST", "edit"),
     "jobs:launch": ("GET", "view"),
+    "jobs:launch_queued": ("POST", "edit"),
     "jobs:copy": ("GET POST", "edit"),
     "jobs:action": ("POST", "edit"),
     "contribute:list": ("GET", "label"),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import messages
 from django.http import FileResponse, Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -14,13 +12,14 @@ from labeling_platform.lib import htmx
 from labeling_platform.lib.csvio import CsvProblem, CsvRefused, problems_file
 from labeling_platform.lib.downloads import csv_download
 from labeling_platform.lib.errors import Refused
+from labeling_platform.lib.paging import page_by_key
 from labeling_platform.lib.storage import open_file
 
 from . import ingest, services, tasks
 from .forms import RowFilterForm, RowsFileForm
 from .models import Workflow, WorkflowRow, WorkflowUpload
 from .presenting import page_context, row_views
-from .querysets import Rows, in_status, with_status
+from .querysets import Rows, in_class, in_status, with_status
 from .views import get_workflow, may_edit, may_view, to_workflow
 
 ROWS_PER_PAGE = 50
@@ -151,44 +150,21 @@ def upload_file(request: TeamRequest, pk: int, upload_pk: int) -> FileResponse:
 def rows(request: TeamRequest, pk: int) -> HttpResponse:
     """The rows, filtered, page by page by key."""
     workflow = get_workflow(request, pk)
-    form = RowFilterForm(request.GET or None, outcomes=workflow.outcomes)
+    form = RowFilterForm(request.GET, outcomes=workflow.outcomes)
     found: Rows = WorkflowRow.objects.filter(workflow=workflow).select_related("upload")
-    chosen = form.cleaned_data if form.is_valid() else {}
-    if chosen.get("status"):
-        found = in_status(found, chosen["status"])
-    if chosen.get("label"):
-        found = found.filter(predicted=chosen["label"])
+    chosen = form.chosen
+    if chosen["status"]:
+        found = in_status(found, chosen["status"], workflow=workflow)
+    found = in_class(found, chosen["label"], at_least=chosen["at_least"], at_most=chosen["at_most"])
+    page = page_by_key(with_status(found), request.GET, size=ROWS_PER_PAGE, by=form.ordered_by)
     context = {
         **page_context(request, workflow, "rows"),
         "form": form,
-        "filtered": any(chosen.values()),
-        **_page_by_key(request, with_status(found)),
+        "filtered": form.filtered,
+        "page": page,
+        "rows": row_views(request, workflow, page.items),
     }
-    context["rows"] = row_views(request, workflow, context["rows"])
     return htmx.render(request, "workflows/rows.html", context, partial="rows")
-
-
-def _page_by_key(request: TeamRequest, found: Rows) -> dict[str, Any]:
-    """`rows` of one page, with the keys to go on from: `older` and `newer` are None at the ends."""
-    before, after = _key(request, "before"), _key(request, "after")
-    if before:
-        page = list(found.filter(pk__lt=before).order_by("-pk")[: ROWS_PER_PAGE + 1])
-        more_before, more_after = len(page) > ROWS_PER_PAGE, True
-        page = page[:ROWS_PER_PAGE][::-1]
-    else:
-        page = list(found.filter(pk__gt=after).order_by("pk")[: ROWS_PER_PAGE + 1])
-        more_before, more_after = after > 0, len(page) > ROWS_PER_PAGE
-        page = page[:ROWS_PER_PAGE]
-    return {
-        "rows": page,
-        "previous": page[0].pk if page and more_before else None,
-        "next": page[-1].pk if page and more_after else None,
-    }
-
-
-def _key(request: TeamRequest, name: str) -> int:
-    text = request.GET.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 18 else 0
 
 
 @require_safe

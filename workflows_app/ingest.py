@@ -45,8 +45,10 @@ INSERT INTO workflows_app_workflowrow (team_id, workflow_id, upload_id, line, ke
     error_message, attempts, token, predicted, "unlike")
 SELECT %(team)s, %(workflow)s, %(upload)s, line, key, coalesce(image_url, cells[%(place)s]), cells,
     CASE WHEN reason = '' THEN 'awaiting' ELSE 'failed' END, reason, error_message, 0, 0, '', false
-FROM new_workflow_rows ORDER BY line
+FROM new_workflow_rows
 """
+"""Ids rise with the lines: a temporary table is read from its beginning, in the order in which COPY filled it."""
+
 ADD_NEW = f"""
 WITH added AS ({ADD} ON CONFLICT (workflow_id, key) WHERE key IS NOT NULL DO NOTHING RETURNING line)
 SELECT line, key, reason FROM new_workflow_rows n WHERE NOT EXISTS (SELECT FROM added WHERE added.line = n.line)
@@ -110,20 +112,21 @@ class Sheet:
 
     def problem(self, row: CsvRow) -> CsvProblem | None:
         """Why the row cannot be predicted, if so."""
-        if problem := self._key_problem(row):
+        if self.key is not None and (problem := self._key_problem(row)):
             return problem
         code, message = _address_problem(row.values[self.url].strip())
         return CsvProblem(row.line, URL_COLUMN, code, f"Line {row.line}: {message}") if code else None
 
     def new_row(self, row: CsvRow) -> NewRow | None:
         """The row to add. One whose address can never be fetched is added as failed, so that no row is missing."""
-        if self._key_problem(row):
-            return None
         line, cells = row
-        key, url = self.key_of(row), cells[self.url].strip()
+        url = cells[self.url].strip()
         code, message = _address_problem(url)
-        if code or key is not None or url != cells[self.url] or ARRAY_SPECIAL.search("".join(cells)):
-            return NewRow(line, copy_line([str(line), key, url, _array(cells), code[:40], message[:300]]))
+        if self.key is not None or code or url != cells[self.url] or ARRAY_SPECIAL.search("".join(cells)):
+            if self._key_problem(row):
+                return None
+            listed = [str(line), self.key_of(row), url, _array(cells), code[:40], message[:300]]
+            return NewRow(line, copy_line(listed))
         plain = '","'.join(cells)
         return NewRow(line, f'{line}\t\\N\t\\N\t{{"{plain}"}}\t\t\n')
 

@@ -27,6 +27,7 @@ class Workflow(TeamOwned):
     """A model in at most one workflow (one-to-one); a job may serve several.
 
     `version`, `outcomes` and the routing are frozen at launch; every row remembers the version that scored it.
+    `served_at`: when a worker last turned to its rows (teams take turns).
     """
 
     name = models.CharField(max_length=150)
@@ -41,6 +42,7 @@ class Workflow(TeamOwned):
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     launched_at = models.DateTimeField(null=True, blank=True)
+    served_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["-id"]
@@ -143,12 +145,11 @@ class WorkflowRow(TeamOwned):
                 name="routed_rows_have_units",
             ),
         ]
+        # No index names what a claim changes (token, attempts, lease_until, not_before), and pages are filled by half
+        # (migration 0006): so the new version of a claimed row stays in its page and no index has to be written.
         indexes = [
             models.Index(fields=["workflow", "id"], name="row_in_order"),
             models.Index(fields=["workflow", "state", "id"], name="row_by_state"),
-            models.Index(
-                fields=["workflow", "lease_until"], name="row_leased", condition=models.Q(lease_until__isnull=False)
-            ),
             models.Index(
                 fields=["workflow", "confidence", "id"],
                 name="row_by_confidence",

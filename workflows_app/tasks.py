@@ -50,7 +50,7 @@ def clear_canceled(*, team_id: int, upload_id: int) -> None:
 
 @shared_task(base=TeamTask, name="workflows.predict")
 def predict(*, team_id: int, workflow_id: int, spread: bool = True) -> None:
-    """Predict rows for a few seconds, then stand at the end of the queue again, so that teams take turns.
+    """Predict rows for a few seconds, then call for whoever's turn it is: teams take turns.
 
     With `spread`, other free workers are called to the same workflow at once when it has many rows.
     """
@@ -62,8 +62,13 @@ def predict(*, team_id: int, workflow_id: int, spread: bool = True) -> None:
             predict.apply_async(
                 kwargs={"team_id": team_id, "workflow_id": workflow_id, "spread": False}, expires=SWEEP_SECONDS
             )
-    if services.predict_rows(workflow=workflow):
-        predict.delay(team_id=team_id, workflow_id=workflow_id, spread=False)
+    services.take_turn(workflow=workflow)
+    if not services.predict_rows(workflow=workflow):
+        services.flush_routed(workflow=workflow)
+    with scopes_disabled():
+        turn = services.next_turn()
+    if turn is not None:
+        predict.delay(team_id=turn.team_id, workflow_id=turn.workflow_id, spread=False)
 
 
 @shared_task(name="workflows.sweep")
@@ -71,7 +76,6 @@ def sweep() -> None:
     """Send hints again for whatever waits and nobody works on; they expire before the next sweep."""
     with scopes_disabled():
         with transaction.atomic():
-            services.fail_poisoned()
             compact(RowTally, "workflow")
         hints, unread, canceled = services.find_hints(), services.find_unread(), services.find_canceled()
     for team_id, upload_id in unread:

@@ -45,7 +45,7 @@ class CsvRefused(Exception):
 class CsvLimits:
     """How much is taken: bytes of the file, data rows, columns, characters of one cell."""
 
-    max_bytes: int = 200_000_000
+    max_bytes: int = 500_000_000
     max_rows: int = 1_000_000
     max_columns: int = 200
     max_cell: int = 8192
@@ -181,6 +181,10 @@ class CsvReader:
         room = self.limits.max_rows
         try:
             for block, end in self._blocks():
+                if len(block) <= room and self._is_sound(block, end):
+                    room -= len(block)
+                    yield from block
+                    continue
                 records = [record for record in block if not _is_blank(record)]
                 self.blank_lines += len(block) - len(records)
                 places = [place for place, record in enumerate(records) if isinstance(record, CsvRow)]
@@ -189,20 +193,20 @@ class CsvReader:
                     yield from self._checked(records[: places[room]], (first.line or 1) - 1)
                     raise self._too_many(first.line)
                 room -= len(places)
-                yield from records if self._is_sound(records, end) else self._checked(records, end)
+                yield from self._checked(records, end)
         finally:
             csv.field_size_limit(old_limit)
 
     def _blocks(self) -> Iterator[tuple[list[CsvRow | CsvProblem], int]]:
         """Up to BLOCK records at a time, and the physical line on which the last of them ends."""
-        reader = self._reader
+        reader, row_of = self._reader, CsvRow._make
         before, ended = reader.line_num, False
         while not ended:
             block: list[CsvRow | CsvProblem] = []
             while len(block) < BLOCK and not ended:
                 try:
                     for values in islice(reader, BLOCK - len(block)):
-                        block.append(CsvRow(before + 1, values))
+                        block.append(row_of((before + 1, values)))
                         before = reader.line_num
                     ended = len(block) < BLOCK
                 except UnicodeDecodeError as error:
@@ -214,17 +218,17 @@ class CsvReader:
             yield block, before
 
     def _is_sound(self, records: Sequence[CsvRow | CsvProblem], end: int) -> bool:
-        """Whether nothing at all is wrong with these records, found out for all of them at once."""
-        if not records:
-            return True
-        rows = [record for record in records if isinstance(record, CsvRow)]
-        cells = list(chain.from_iterable(row.values for row in rows))
+        """Whether all of these are rows with nothing wrong, found out for all of them at once."""
+        listed = [record.values for record in records if isinstance(record, CsvRow)]
+        if len(listed) != len(records) or set(map(len, listed)) != {len(self.columns)}:
+            return False
+        cells = list(chain.from_iterable(listed))
+        text = "".join(cells)
         return (
-            len(rows) == len(records)
-            and {len(row.values) for row in rows} == {len(self.columns)}
+            "\0" not in text
+            and (len(self.columns) > 1 or all(map(str.strip, cells)))
             and max(map(len, cells)) <= self.limits.max_cell
-            and "\0" not in "".join(cells)
-            and end - rows[0].line + 1 - len(records) < LINES_PER_RECORD
+            and end - (records[0].line or 1) + 1 - len(records) < LINES_PER_RECORD
         )
 
     def _checked(self, records: Sequence[CsvRow | CsvProblem], end: int) -> Iterator[CsvRow | CsvProblem]:

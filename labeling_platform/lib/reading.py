@@ -200,9 +200,7 @@ def add_in_batches(
     return True
 
 
-def _batches(
-    reader: CsvReader, make: Callable[[CsvRow], Made | None], last: int
-) -> Iterator[tuple[list[Made], int]]:
+def _batches(reader: CsvReader, make: Callable[[CsvRow], Made | None], last: int) -> Iterator[tuple[list[Made], int]]:
     """What is made of the lines behind `last`, with the number of records seen until then; the last may be empty."""
     batch: list[Made] = []
     seen = 0

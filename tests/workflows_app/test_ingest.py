@@ -219,7 +219,7 @@ def test_a_canceled_file_takes_its_rows_along(draft, owner, monkeypatch):
 def test_answered_rows_of_a_canceled_file_stay(draft, owner):
     upload = WorkflowUpload.objects.get()
     WorkflowUpload.objects.update(state=UploadState.READING, finished_at=None)
-    first, second, third = WorkflowRow.objects.order_by("pk")
+    first, second, _ = WorkflowRow.objects.order_by("pk")
     WorkflowRow.objects.filter(pk=first.pk).update(state="confident", scores=[1, 0, 0], confidence=1, predicted="boots")
     WorkflowRow.objects.filter(pk=second.pk).update(lease_until=timezone.now() + timedelta(minutes=1))
     services.cancel_upload(upload=upload, actor=owner)

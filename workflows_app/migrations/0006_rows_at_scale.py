@@ -14,6 +14,17 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        # A row is written three times at least: put in, claimed, finished. The room in its page keeps the first two
+        # from touching any index; measured, the table is no larger in the end.
+        migrations.RunSQL(
+            "ALTER TABLE workflows_app_workflowrow SET (fillfactor = 50)",
+            "ALTER TABLE workflows_app_workflowrow RESET (fillfactor)",
+        ),
+        migrations.AddField(
+            model_name='workflow',
+            name='served_at',
+            field=models.DateTimeField(blank=True, null=True),
+        ),
         migrations.RemoveIndex(
             model_name='workflowrow',
             name='row_waiting',
@@ -61,10 +72,6 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='workflowrow',
             index=models.Index(fields=['workflow', 'id'], name='row_in_order'),
-        ),
-        migrations.AddIndex(
-            model_name='workflowrow',
-            index=models.Index(condition=models.Q(('lease_until__isnull', False)), fields=['workflow', 'lease_until'], name='row_leased'),
         ),
         migrations.AddIndex(
             model_name='workflowrow',

@@ -23,9 +23,7 @@ CLEARED_AT_ONCE = 5000
 
 
 @transaction.atomic
-def receive_rows(
-    *, workflow: Workflow, file: File[Any], actor: User | None, key_column: str = ""
-) -> WorkflowUpload:
+def receive_rows(*, workflow: Workflow, file: File[Any], actor: User | None, key_column: str = "") -> WorkflowUpload:
     """Keep an uploaded CSV for the workflow; reading it is a task's work.
 
     A file that the workflow has seen before (same bytes) is kept too, but `held` until confirm_upload or

@@ -23,6 +23,8 @@ from jobs_app.services import NewUnit, add_units
 from labeling_platform.accounts.models import User
 from labeling_platform.accounts.services import record
 from labeling_platform.lib import reading
+from labeling_platform.lib.stopping import Stopping, interruptible, undisturbed
+from labeling_platform.ops.counters import LEASE_EXPIRIES, count, count_chunk
 from models_app.backends.base import Permanent
 from models_app.classify import Scored, Unreadable, classify
 from workflows_app.models import Workflow, WorkflowRow, WorkflowUpload
@@ -92,12 +94,16 @@ _MINE = (
 )
 _CLAIM = f"""
 WITH several AS (
-    SELECT r.id FROM workflows_app_workflowrow r WHERE {_MINE} AND {_FREE} AND NOT ({_SUSPECT})
+    SELECT r.id, r.lease_until IS NOT NULL AS expired FROM workflows_app_workflowrow r
+    WHERE {_MINE} AND {_FREE} AND NOT ({_SUSPECT})
     ORDER BY r.id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ), alone AS (
-    SELECT r.id FROM workflows_app_workflowrow r
+    SELECT r.id, true AS expired FROM workflows_app_workflowrow r
     WHERE {_MINE} AND {_FREE} AND {_SUSPECT} AND r.attempts < {MAX_ATTEMPTS}
     ORDER BY r.id LIMIT CASE WHEN EXISTS (SELECT 1 FROM several) THEN 0 ELSE 1 END FOR UPDATE SKIP LOCKED
+), counted AS (
+    INSERT INTO ops_count (name, n) SELECT '{LEASE_EXPIRIES}', count(*)
+    FROM (SELECT expired FROM several UNION ALL SELECT expired FROM alone) AS again WHERE expired HAVING count(*) > 0
 )
 UPDATE workflows_app_workflowrow AS r
 SET token = token + 1, attempts = attempts + 1, not_before = NULL,
@@ -115,9 +121,12 @@ SET state = d.state, reason = d.reason, error_message = d.error_message, scores 
 FROM jsonb_to_recordset(%(lines)s::jsonb) AS d(
     id bigint, token bigint, state text, reason text, error_message text, scores float8[],
     predicted text, confidence float8, "unlike" boolean, delay float8, unit bigint)
-WHERE r.id = d.id AND r.token = d.token AND r.state = 'awaiting' AND r.workflow_id = %(workflow)s
+WHERE r.id = d.id AND r.token = d.token AND r.state || '' = 'awaiting' AND r.workflow_id + 0 = %(workflow)s
 RETURNING r.id
 """
+"""`|| ''` and `+ 0` keep the planner from the other indexes: while a fresh table has no statistics, it takes rows of a
+workflow in a state to be few, and would read a million of them."""
+
 _HINTS = f"""
 SELECT w.team_id, w.id, (
     SELECT count(*) FROM (
@@ -126,6 +135,15 @@ SELECT w.team_id, w.id, (
     ) AS waiting
 )
 FROM workflows_app_workflow w WHERE w.state = 'running' ORDER BY w.id
+"""  # noqa: S608 - put together from constants of this module
+
+_NEXT = f"""
+SELECT w.team_id, w.id FROM (
+    SELECT team_id, id, served_at, max(served_at) OVER (PARTITION BY team_id) AS team_served_at
+    FROM workflows_app_workflow WHERE state = 'running'
+) AS w
+WHERE EXISTS (SELECT 1 FROM workflows_app_workflowrow r WHERE r.workflow_id = w.id AND {_FREE})
+ORDER BY w.team_served_at NULLS FIRST, w.served_at NULLS FIRST, w.id LIMIT 1
 """  # noqa: S608 - put together from constants of this module
 
 
@@ -150,13 +168,13 @@ def claim_rows(*, workflow: Workflow, limit: int) -> list[Claim]:
 
 
 @transaction.atomic
-def finish_rows(*, workflow: Workflow, results: Sequence[tuple[Claim, Answer]]) -> set[int]:
+def finish_rows(*, workflow: Workflow, results: Sequence[tuple[Claim, Answer]], seconds: float = 0.0) -> set[int]:
     """Write the answers of claimed rows; return the ids of the rows that moved or went back to wait.
 
     Confident rows are done; routed ones get their unit in the workflow's job, in this transaction; pictures
     that could not be read fail, or wait for another attempt when the reason may pass. A claim whose token is
     no longer the row's newest changes nothing and makes no unit. Finishing goes on in a workflow that was
-    turned off, so that what is under way ends cleanly.
+    turned off, so that what is under way ends cleanly. `seconds` is what the answers took, for the metrics.
     """
     lines = {claim.row_id: _line(workflow, claim, answer) for claim, answer in results}
     if any(line.state == RowState.ROUTED for line in lines.values()):
@@ -175,7 +193,10 @@ def finish_rows(*, workflow: Workflow, results: Sequence[tuple[Claim, Answer]]) 
                 "lines": json.dumps([vars(line) for line in lines.values()], allow_nan=False),
             },
         )
-        return {row_id for (row_id,) in cursor.fetchall()}
+        moved = {row_id for (row_id,) in cursor.fetchall()}
+    again = sum(lines[row_id].state == RowState.AWAITING for row_id in moved)
+    count_chunk(images=len(moved), retries=again, seconds=seconds)
+    return moved
 
 
 def _line(workflow: Workflow, claim: Claim, answer: Answer) -> _Finished:
@@ -269,15 +290,25 @@ def _still_mine(workflow: Workflow, claims: Iterable[Claim]) -> QuerySet[Workflo
 
 
 def predict_rows(*, workflow: Workflow, seconds: float = 5.0) -> bool:
-    """Claim, classify and finish waiting rows for about `seconds`; return whether there may be more to do."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        work = _Work(workflow, until)
-        if not work.claim():
-            return False
-        work.answer(work.claims())
-        if work.alone is not None:
-            work.answer([work.alone])
+    """Claim, classify and finish waiting rows for about `seconds`; return whether there may be more to do.
+
+    A process that is told to stop gives its rows back at once.
+    """
+    until, work = time.monotonic() + seconds, None
+    try:
+        with interruptible():
+            while time.monotonic() < until:
+                work = _Work(workflow, until)
+                if not work.claim():
+                    fail_poisoned(workflow=workflow)
+                    return False
+                work.answer(work.claims())
+                if work.alone is not None:
+                    work.answer([work.alone])
+    except Stopping:
+        if work is not None:
+            release_rows(workflow=workflow, claims=work.pending.values())
+        log.info("workflow %s: told to stop, the rows are given back", workflow.pk)
     return True
 
 
@@ -290,14 +321,16 @@ class _Work:
 
     def __init__(self, workflow: Workflow, until: float) -> None:
         self.workflow, self.until = workflow, until
+        self.began = time.monotonic()
         self.pending: dict[int, Claim] = {}
         self.ready: list[Claim] = []
         self.alone: Claim | None = None
 
     def claim(self) -> bool:
         """Claim some rows; False when there are none."""
-        claims = claim_rows(workflow=self.workflow, limit=settings.PREDICT_CHUNK)
-        self.pending.update((claim.row_id, claim) for claim in claims)
+        with undisturbed():
+            claims = claim_rows(workflow=self.workflow, limit=settings.PREDICT_CHUNK)
+            self.pending.update((claim.row_id, claim) for claim in claims)
         if claims and claims[0].suspect:
             self.alone = claims[0]
         else:
@@ -320,8 +353,8 @@ class _Work:
         try:
             items = ((claim, claim.image_url) for claim in claims)
             for claim, answer in classify(version=self.workflow.version, items=items):
-                self.pending.pop(claim.row_id, None)
                 answers.append((claim, answer))
+                self.pending.pop(claim.row_id, None)
                 if time.monotonic() - written > WRITE_EVERY or len(answers) >= WRITE_ROWS:
                     self._write(answers)
                     answers, written = [], time.monotonic()
@@ -337,8 +370,11 @@ class _Work:
         self._write(answers)
 
     def _write(self, answers: list[tuple[Claim, Answer]]) -> None:
-        finish_rows(workflow=self.workflow, results=answers)
-        extend_leases(workflow=self.workflow, claims=self.pending.values())
+        now = time.monotonic()
+        with undisturbed():
+            finish_rows(workflow=self.workflow, results=answers, seconds=now - self.began)
+            self.began = now
+            extend_leases(workflow=self.workflow, claims=self.pending.values())
 
 
 @transaction.atomic
@@ -356,15 +392,17 @@ def retry_failed(*, workflow: Workflow, actor: User | None) -> int:
     return moved
 
 
-def fail_poisoned() -> int:
-    """Fail the rows, of all teams in reach, whose claim ran out MAX_ATTEMPTS times; return how many.
+def fail_poisoned(*, workflow: Workflow) -> int:
+    """Fail the workflow's rows whose claim ran out MAX_ATTEMPTS times; return how many.
 
-    Called by the sweeper outside of any team's scope.
+    Looks at every waiting row, so it is for the time when none of them can be claimed any more.
     """
-    rows = WorkflowRow.objects.filter(attempts__gte=MAX_ATTEMPTS, lease_until__lt=Now())
-    return RowState.move(
+    rows = WorkflowRow.objects.filter(workflow=workflow, attempts__gte=MAX_ATTEMPTS, lease_until__lt=Now())
+    failed = RowState.move(
         rows, RowState.FAILED, reason=POISON, error_message=POISON_MESSAGE, lease_until=None, predicted_at=Now()
     )
+    count(**{LEASE_EXPIRIES: failed})
+    return failed
 
 
 def find_hints() -> list[Hint]:
@@ -377,6 +415,23 @@ def find_hints() -> list[Hint]:
         cursor.execute(_HINTS, {"enough": (MOST_HINTS - 1) * ROWS_PER_HINT})
         found = [(team, workflow, 1 + waiting // ROWS_PER_HINT) for team, workflow, waiting in cursor if waiting]
     return [Hint(team, workflow) for turn in range(MOST_HINTS) for team, workflow, wanted in found if wanted > turn]
+
+
+def take_turn(*, workflow: Workflow) -> None:
+    """Note that the workflow is worked on now; next_turn then prefers others."""
+    Workflow.objects.filter(pk=workflow.pk).update(served_at=Now())
+
+
+def next_turn() -> Hint | None:
+    """Whose rows a free worker should predict next: teams take turns, and in a team its workflows.
+
+    The team that was served longest ago comes first, however many rows or workflows the others have. None when no row
+    can be claimed. Called outside of any team's scope.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_NEXT)
+        found = cursor.fetchone()
+    return Hint(*found) if found else None
 
 
 def hands_wanted(*, workflow: Workflow) -> int:
