@@ -35,7 +35,7 @@ def main() -> int:
     options = _options()
     if options.what == "labeling":
         return _labeling(options)
-    if options.what in SCALE:
+    if options.what in {*SCALE, "report"}:
         return _at_scale(options)
     if len(options.manifest) > 1:
         return _one_by_one(options.manifest)
@@ -122,6 +122,9 @@ def _options() -> argparse.Namespace:
     labeling.add_argument("--judgments-per-row", type=int, default=1)
     labeling.add_argument("--seconds", type=float, default=20.0, help="for each job, unless its rows run out before")
     labeling.add_argument("--seed", type=int, default=1, help="of the answers that are chosen")
+    report = kinds.add_parser("report", help="build a workflow's report, against COPY of the same query")
+    report.add_argument("--rows", type=int, action="append", help="rows of the workflow; several are measured in turn")
+    report.add_argument("--format", action="append", help="csv, csv.gz, jsonl or jsonl.gz; several in turn")
     peers = PROJECT.parent / "shared" / "baselines" / "results"
     labeling.add_argument("--peers", type=Path, default=peers, help="folder with labelstudio*.json to compare with")
     for what, words in SCALE.items():

@@ -125,6 +125,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "reports:job": ("GET", "view"),
     "reports:job_request": ("POST", "edit"),
     "reports:download": ("GET", "view"),
+    "reports:cancel": ("POST", "edit"),
 }
 ROLES = ["owner", "member", "viewer", "contributor"]
 World = dict[str, Any]
@@ -281,7 +282,7 @@ def test_the_table_names_every_page_and_what_it_takes() -> None:
 
 def test_pages_of_models_and_workflows_take_the_feature() -> None:
     without = {name for name, view in names().items() if view.team_access[1] == ""}
-    of_jobs = {"reports:list", "reports:job", "reports:job_request", "reports:download"}
+    of_jobs = {"reports:list", "reports:job", "reports:job_request", "reports:download", "reports:cancel"}
     assert {name.split(":")[0] for name in without - of_jobs} <= {"teams", "jobs", "contribute"}
 
 
