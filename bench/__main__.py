@@ -27,7 +27,11 @@ DRAWN = {
     "foreign": (60, 20),
 }
 
-SCALE = {"ingest": "an uploaded CSV becomes rows", "dispatch": "answers of a backend become results"}
+SCALE = {
+    "ingest": "an uploaded CSV becomes rows",
+    "dispatch": "answers of a backend become results",
+    "pages": "pages of a workflow with many rows",
+}
 
 
 def main() -> int:
