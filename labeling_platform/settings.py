@@ -182,11 +182,14 @@ EVALUATION_MAX_ROWS = 100
 IMAGE_FETCH_ALLOW = tuple(env.list("IMAGE_FETCH_ALLOW", default=[]))
 IMAGE_S3_BUCKETS = tuple(env.list("IMAGE_S3_BUCKETS", default=[]))
 IMAGE_FETCH_THREADS = env.int("IMAGE_FETCH_THREADS", default=16)
+IMAGE_FETCH_SECONDS = env.float("IMAGE_FETCH_SECONDS", default=20.0)
+CLASSIFIER_BACKENDS = tuple(env.list("CLASSIFIER_BACKENDS", default=["local"]))
 EMBEDDER = env("EMBEDDER", default="balanced")
 CLASSIFIER_CACHE_DIR = Path(env("CLASSIFIER_CACHE_DIR", default=str(DATA_DIR / "classifier")))
 CLASSIFIER_THREADS = env.int("CLASSIFIER_THREADS", default=1)
 PREDICT_CHUNK = env.int("PREDICT_CHUNK", default=32)
 LEASE_TIME = timedelta(seconds=env.int("LEASE_SECONDS", default=60))
+RETRY_DELAY = timedelta(seconds=env.int("RETRY_SECONDS", default=10))
 REPORT_LIFETIME = timedelta(days=7)
 
 # --- people -------------------------------------------------------------------------------------------

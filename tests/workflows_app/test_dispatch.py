@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from threading import Barrier, Thread
 
@@ -19,6 +20,7 @@ from tests.workflows_app.conftest import csv_of, scored, upload_csv
 from workflows_app import services
 from workflows_app.models import Workflow, WorkflowRow
 from workflows_app.routing import LOW_CONFIDENCE, UNLIKE
+from workflows_app.services import dispatch
 from workflows_app.services.dispatch import MAX_ATTEMPTS, POISON, retry_delay
 from workflows_app.states import RowState
 
@@ -156,14 +158,32 @@ def test_unusable_scores_fail_the_row(running):
     assert set(WorkflowRow.objects.filter(state="failed").values_list("reason", flat=True)) == {"bad_scores"}
 
 
-def test_a_suspect_row_is_claimed_alone_and_after_the_others(running):
+def test_suspect_rows_are_claimed_a_few_at_a_time_then_alone_and_after_the_others(running, owner):
+    upload_csv(running, csv_of(10, first=10), owner)
     for _ in range(2):
-        claim(running, 2)
+        claim(running, 10)
         let_leases_expire(running)
-    assert [c.attempts for c in claim(running)] == [1]
-    assert [c.attempts for c in claim(running)] == [3]
-    assert [c.attempts for c in claim(running)] == [3]
-    assert claim(running) == []
+    assert [c.attempts for c in claim(running)] == [1] * 3
+    assert [c.attempts for c in claim(running)] == [3] * 8
+    assert [c.attempts for c in claim(running)] == [3] * 2
+    let_leases_expire(running)
+    assert [c.attempts for c in claim(running)] == [2] * 3
+    assert [[c.attempts for c in claim(running)] for _ in range(11)] == [[4]] * 10 + [[]]
+
+
+def test_a_picture_that_stops_its_worker_does_not_fail_its_neighbours(running, owner):
+    """Whoever claims the first row dies; all others are answered in the end."""
+    upload_csv(running, csv_of(20, first=10), owner)
+    poison = WorkflowRow.objects.order_by("pk").first()
+    while claims := claim(running, 32):
+        if poison.pk in {found.row_id for found in claims}:
+            let_leases_expire(running)
+        else:
+            finish(running, *((found, scored(boots=0.97)) for found in claims))
+    services.fail_poisoned()
+    reasons = dict(WorkflowRow.objects.values_list("state", "reason").distinct())
+    assert reasons == {RowState.CONFIDENT: "", RowState.FAILED: POISON}
+    assert WorkflowRow.objects.filter(state=RowState.FAILED).count() == 1
 
 
 def test_a_row_that_keeps_stopping_its_worker_is_failed(running):
@@ -310,3 +330,35 @@ def test_two_finishers_of_one_claim_make_one_unit(running):
         thread.join()
     assert sorted(moved) == [0, 3]
     assert Unit.objects.count() == 3
+
+
+def test_leases_are_kept_while_slow_hosts_are_waited_for(running, monkeypatch, settings):
+    """No answer comes for longer than the lease: the rows stay ours, at their first attempt."""
+    settings.LEASE_TIME = timedelta(seconds=1)
+    taken: list[int] = []
+
+    def slow(*, version, items, tick):
+        held = list(items)
+        for _ in range(4):
+            time.sleep(0.5)
+            tick()
+            taken.extend(found.row_id for found in claim(running))
+        yield from ((key, scored(boots=0.97)) for key, _ in held)
+
+    monkeypatch.setattr(dispatch, "classify", slow)
+    services.predict_rows(workflow=running, seconds=0.1)
+    assert taken == []
+    rows = WorkflowRow.objects.filter(workflow=running)
+    assert set(rows.values_list("state", "attempts")) == {(RowState.CONFIDENT, 1)}
+
+
+def test_answers_that_come_too_late_are_noted(running, caplog):
+    first = claim(running, limit=1)[0]
+    let_leases_expire(running)
+    second = claim(running, limit=1)[0]
+    with caplog.at_level("INFO", logger=dispatch.__name__):
+        assert finish(running, (first, scored(boots=0.97))) == set()
+        assert finish(running, (second, scored(boots=0.97))) == {second.row_id}
+    assert [record.message for record in caplog.records] == [
+        f"workflow {running.pk}: 1 answers came too late and changed nothing"
+    ]
