@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from dataclasses import replace
 from importlib import import_module
@@ -27,6 +28,7 @@ LEASE_SECONDS, RETRY_SECONDS = 4, 1
 def main() -> int:
     """One run: a table for people, one line for programs; 0 when all is well, 1 when not, 2 when it cannot be run."""
     options = _options()
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that everything is taken down again
     plan = make_plan(options.seed, _scale(options))
     settings = {
         "LEASE_SECONDS": str(LEASE_SECONDS),

@@ -34,6 +34,7 @@ BUSY = """
 SELECT count(*) FROM (
     SELECT l.session FROM chaos.ledger l JOIN workflows_app_workflowrow r ON r.id = l.row_id AND r.token = l.token
     WHERE l.claimed AND r.state = 'awaiting' AND r.lease_until > clock_timestamp()
+      AND r.attempts = 1
     GROUP BY l.session HAVING count(*) >= 8
 ) AS holding
 """

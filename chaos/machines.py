@@ -10,6 +10,7 @@ from typing import Any
 
 from . import evidence, ledger
 from .check import Verdict, check_history, check_report, check_rows, check_units
+from .network import Machine
 from .plan import Plan
 from .product import say
 from .site import Site
@@ -19,6 +20,12 @@ BOOT_SECONDS = 90.0
 CUT_AT = 0.3
 KILL_AFTER = 6.0
 LIMIT_SECONDS = 240.0
+WORST_MOMENT_SECONDS = 8.0
+IN_TRANSACTION = """
+SELECT 1 FROM pg_stat_activity a
+JOIN pg_locks l ON l.pid = a.pid AND l.relation = 'jobs_app_job'::regclass AND l.mode = 'RowShareLock'
+WHERE a.client_addr = %s AND a.state = 'idle in transaction' LIMIT 1
+"""
 SHARE = """
 SELECT count(DISTINCT l.row_id) FROM chaos.ledger l JOIN pg_stat_activity a ON a.pid = l.session
 WHERE l.claimed AND a.client_addr = %s
@@ -39,14 +46,16 @@ def run(it: Site, plan: Plan, host: str, settings: dict[str, str]) -> dict[str, 
     victim, wanted = it.network.machines[-1], len(plan.rows)
     cut = killed = done = None
     shares: dict[str, int] = {}
+    holding = False
     while time.monotonic() - began < LIMIT_SECONDS and done is None:
         counts = evidence.count(connection, workload)
         finished, now = counts.rows - counts.awaiting, time.monotonic() - began
         if cut is None and finished >= wanted * CUT_AT:
             shares = {machine.name: claimed(connection, machine.address) for machine in it.network.machines}
-            victim.cut_off()
-            cut = now
-            say(f"[{now:6.1f} s] {finished} rows done; {victim.name} is cut off; rows claimed so far: {shares}")
+            holding = cut_off_in_transaction(connection, victim)
+            cut = time.monotonic() - began
+            say(f"[{cut:6.1f} s] {finished} rows done; {victim.name} is cut off; rows claimed so far: {shares}")
+            say(f"           it {'holds' if holding else 'holds no'} locks in the database")
         if cut is not None and killed is None and now - cut > KILL_AFTER:
             kill(it, victim.name)
             killed = now
@@ -60,11 +69,37 @@ def run(it: Site, plan: Plan, host: str, settings: dict[str, str]) -> dict[str, 
     return figures | {
         "machines": len(it.network.machines),
         "claimed_by_machine": list(shares.values()),
+        "cut_with_locks": holding,
         "cut_at_s": round(cut or -1, 1),
         "killed_at_s": round(killed or -1, 1),
         "seconds": round(done or time.monotonic() - began, 1),
         "ended": done is not None and all(shares.values()),
     }
+
+
+def cut_off_in_transaction(connection: Any, victim: Machine) -> bool:
+    """Pull the cable while the machine is inside a transaction that holds locks: the worst moment.
+
+    The database does not hear that the machine is gone. Returns whether it came to that; else the cable is out at
+    some other moment.
+    """
+    deadline = time.monotonic() + WORST_MOMENT_SECONDS
+    while time.monotonic() < deadline:
+        if _in_transaction(connection, victim):
+            victim.cut_off()
+            time.sleep(0.2)  # what was on its way has arrived
+            if _in_transaction(connection, victim):
+                return True
+            victim.join()
+        time.sleep(0.001)
+    victim.cut_off()
+    return False
+
+
+def _in_transaction(connection: Any, victim: Machine) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(IN_TRANSACTION, [victim.address])
+        return cursor.fetchone() is not None
 
 
 def claimed(connection: Any, address: str) -> int:

@@ -30,6 +30,10 @@ class Machine:
         """Pull the cable: nothing arrives any more, and nobody is told."""
         _ip("link", "set", self.cable, "down")
 
+    def join(self) -> None:
+        """Put the cable back."""
+        _ip("link", "set", self.cable, "up")
+
 
 @dataclass(frozen=True)
 class Network:

@@ -39,8 +39,8 @@ class Scale:
     duplicates: int = 6
     gap: tuple[float, float] = (2.5, 6.0)
     contributors: int = 4
-    picture_seconds: float = 0.4
-    fetch_seconds: float = 8.0
+    picture_seconds: float = 0.2
+    fetch_seconds: float = 5.0
     settle_seconds: float = 420.0
 
 

@@ -102,6 +102,19 @@ DATABASES = {
         "CONN_HEALTH_CHECKS": True,
     }
 }
+# Nobody hears of a machine that vanishes: without these, the database keeps its locks for two hours. Both ends give up
+# after half a minute of silence, and nobody may sit in a transaction for 5 minutes.
+DATABASES["default"]["OPTIONS"] = {
+    "connect_timeout": 10,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+    "options": (
+        "-c tcp_keepalives_idle=15 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3 -c tcp_user_timeout=30000"
+        " -c idle_in_transaction_session_timeout=300000"
+    ),
+} | DATABASES["default"].get("OPTIONS", {})
 DATABASE_OWNER_URL = env("DATABASE_OWNER_URL", default="")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 from threading import Barrier, Thread
 
 import pytest
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.db.models.functions import Now
 from django.utils import timezone
 from django_scopes import scopes_disabled
@@ -362,3 +362,26 @@ def test_answers_that_come_too_late_are_noted(running, caplog):
     assert [record.message for record in caplog.records] == [
         f"workflow {running.pk}: 1 answers came too late and changed nothing"
     ]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_that_freezes_in_the_middle_of_writing_lets_go(running, settings, monkeypatch):
+    """It holds the job's lock; after a lease's time the database ends its session, and others can go on."""
+    settings.LEASE_TIME = timedelta(seconds=1)
+    make_units = dispatch._make_units
+
+    def freeze(*arguments):
+        made = make_units(*arguments)
+        time.sleep(2)
+        return made
+
+    first = claim(running, 1)[0]
+    monkeypatch.setattr(dispatch, "_make_units", freeze)
+    with pytest.raises(DatabaseError):
+        finish(running, (first, scored(boots=0.6)))
+    connection.close()
+    monkeypatch.undo()
+    assert Unit.objects.count() == 0
+    second = claim(running, 1)[0]
+    assert (second.row_id, second.attempts) == (first.row_id, 2)
+    assert finish(running, (second, scored(boots=0.6))) == {first.row_id}

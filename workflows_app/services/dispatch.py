@@ -166,6 +166,7 @@ def finish_rows(*, workflow: Workflow, results: Sequence[tuple[Claim, Answer]]) 
     no longer the row's newest changes nothing and makes no unit. Finishing goes on in a workflow that was
     turned off, so that what is under way ends cleanly.
     """
+    _let_go_when_frozen()
     lines = {claim.row_id: _line(workflow, claim, answer) for claim, answer in results}
     if any(line.state == RowState.ROUTED for line in lines.values()):
         held = _lock(workflow, lines)
@@ -187,6 +188,13 @@ def finish_rows(*, workflow: Workflow, results: Sequence[tuple[Claim, Answer]]) 
     if late := len(results) - len(moved):
         log.info("workflow %s: %s answers came too late and changed nothing", workflow.pk, late)
     return moved
+
+
+def _let_go_when_frozen() -> None:
+    """Whoever stops in the middle of this transaction holds the job's lock, and nobody else can send rows to people."""
+    with connection.cursor() as cursor:
+        milliseconds = int(settings.LEASE_TIME.total_seconds() * 1000)
+        cursor.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, true)", [str(milliseconds)])
 
 
 def _line(workflow: Workflow, claim: Claim, answer: Answer) -> _Finished:
