@@ -51,6 +51,8 @@ def _scale(options: argparse.Namespace) -> Scale:
         scale = replace(scale, rows=options.rows)
     if options.calm or options.machines:
         scale = replace(scale, worker_kills=0, broker_wipes=0, postgres_kills=0, beat_outages=0, pauses=0)
+    if options.machines:
+        scale = replace(scale, fetch_seconds=3.0)
     return scale
 
 

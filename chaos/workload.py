@@ -35,7 +35,7 @@ CLASSES = ("boots", "sandals", "sneakers")
 TRAINING_ROWS = 12
 JUDGMENTS, UNITS_PER_PAGE = 2, 10
 DELIVERED_AGAIN, ROUTED_AGAIN = 5, 20
-PATIENCE = 90.0
+PATIENCE, ROUTED_SECONDS = 90.0, 20.0
 Done = TypeVar("Done")
 
 
@@ -81,15 +81,21 @@ class Workload:
             hint(jobs_tasks.sweep.delay)
             for upload in self.uploads:
                 hint(lambda pk=upload: tasks.read_rows.delay(team_id=team, upload_id=pk))  # type: ignore[misc]
-        patiently("routing again", lambda: self._route_again(dice))
+        deadline = time.monotonic() + ROUTED_SECONDS
+        while not patiently("routing again", lambda: self._route_again(dice)):
+            if time.monotonic() > deadline:
+                raise LookupError("no row was sent to people")
+            time.sleep(0.2)
 
-    def _route_again(self, dice: random.Random) -> None:
+    def _route_again(self, dice: random.Random) -> int:
+        """Send some rows to people that are there already; returns how many."""
         with scope(team=self.team):
             routed = list(WorkflowRow.objects.filter(workflow=self.workflow, unit__isnull=False)[:2000])
             some = dice.sample(routed, min(ROUTED_AGAIN, len(routed)))
             add_units(
                 job=self.job, items=[NewUnit(f"workflow-row:{row.pk}", row.image_url, {"number": "?"}) for row in some]
             )
+            return len(some)
 
 
 def set_up(plan: Plan, host: str) -> Workload:
