@@ -21,23 +21,28 @@ from .product import Product, say
 
 TAKEN_SECONDS = 6.0
 RELAY_SECONDS = 2.0
-BUSY_SECONDS = 40.0
+WORKING_SECONDS, BUSY_SECONDS = 15.0, 40.0
+
+
+@dataclass(frozen=True)
+class Signs:
+    """What the database shows of the workers: one has rows in hand; two have many; one has rows that another held
+    and has not answered."""
+
+    working: Callable[[], bool]
+    both_busy: Callable[[], bool]
+    taken: Callable[[], bool]
 
 
 @dataclass
 class Faults:
-    """Injects the faults of a plan, one after the other.
-
-    `again` delivers messages once more; `busy` says whether two worker processes have rows in hand, `taken` whether
-    one has rows that another held and has not answered.
-    """
+    """Injects the faults of a plan, one after the other. `again` delivers messages once more."""
 
     product: Product
     plan: Plan
     lease_seconds: float
     again: Callable[[random.Random], None]
-    busy: Callable[[], bool]
-    taken: Callable[[], bool]
+    signs: Signs
     done: Counter[str] = field(default_factory=Counter)
     failed: list[str] = field(default_factory=list)
     finished: threading.Event = field(default_factory=threading.Event)
@@ -50,7 +55,7 @@ class Faults:
             say(f"[{time.monotonic() - began:6.1f} s] {fault.kind.value}")
             try:
                 self.inject(fault)
-            except (psutil.Error, LookupError, OSError) as error:
+            except Exception as error:  # a fault that cannot be done is told at the end; the others go on
                 self.failed.append(f"{fault.kind.value}: {type(error).__name__}: {error}")
             else:
                 self.done[fault.kind.value] += 1
@@ -60,6 +65,8 @@ class Faults:
 
     def inject(self, fault: Fault) -> None:
         dice = random.Random(fault.dice)
+        if fault.kind in {FaultKind.KILL_WORKER, FaultKind.KILL_CHILD}:
+            _wait(self.signs.working, WORKING_SECONDS)  # killing one that does nothing proves nothing
         if fault.kind == FaultKind.KILL_WORKER:
             self.kill_worker()
         elif fault.kind == FaultKind.KILL_CHILD:
@@ -111,19 +118,14 @@ class Faults:
 
         So the late answers come while somebody else holds the rows: the worst moment.
         """
-        deadline = time.monotonic() + BUSY_SECONDS
-        while not self.busy():
-            if time.monotonic() > deadline:
-                raise LookupError("no two workers were busy at the same time")
-            time.sleep(0.05)
+        if not _wait(self.signs.both_busy, BUSY_SECONDS):
+            raise LookupError("no two workers were busy at the same time")
         _, children = self.product.workers(2)
         first, second = dice.sample(children[:2], 2)
         try:
             first.send_signal(signal.SIGSTOP)
             time.sleep(self.lease_seconds)
-            deadline = time.monotonic() + TAKEN_SECONDS
-            while not self.taken() and time.monotonic() < deadline:
-                time.sleep(0.02)
+            _wait(self.signs.taken, TAKEN_SECONDS)
             second.send_signal(signal.SIGSTOP)
             first.send_signal(signal.SIGCONT)
             time.sleep(RELAY_SECONDS)
@@ -131,6 +133,16 @@ class Faults:
             for process in (first, second):
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.send_signal(signal.SIGCONT)
+
+
+def _wait(sign: Callable[[], bool], seconds: float) -> bool:
+    """Wait for a sign; whether it came in time."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if sign():
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def _wait_dead(process: psutil.Process) -> None:

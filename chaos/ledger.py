@@ -33,9 +33,10 @@ CREATE TRIGGER chaos_note AFTER UPDATE ON workflows_app_workflowrow FOR EACH ROW
 BUSY = """
 SELECT count(*) FROM (
     SELECT l.session FROM chaos.ledger l JOIN workflows_app_workflowrow r ON r.id = l.row_id AND r.token = l.token
+    JOIN pg_stat_activity a ON a.pid = l.session
     WHERE l.claimed AND r.state = 'awaiting' AND r.lease_until > clock_timestamp()
-      AND r.attempts = 1
-    GROUP BY l.session HAVING count(*) >= 8
+      AND r.attempts <= %s
+    GROUP BY l.session HAVING count(*) >= %s
 ) AS holding
 """
 TAKEN = """
@@ -79,9 +80,14 @@ def install(connection: psycopg2.extensions.connection) -> None:
         cursor.execute(SCHEMA)
 
 
+def working_sessions(connection: psycopg2.extensions.connection) -> int:
+    """How many worker processes hold rows."""
+    return _number(connection, BUSY, 100, 1)
+
+
 def busy_sessions(connection: psycopg2.extensions.connection) -> int:
-    """How many workers hold many rows."""
-    return _number(connection, BUSY)
+    """How many worker processes hold several rows that nobody held before."""
+    return _number(connection, BUSY, 1, 8)
 
 
 def taken_over(connection: psycopg2.extensions.connection) -> int:
@@ -89,9 +95,9 @@ def taken_over(connection: psycopg2.extensions.connection) -> int:
     return _number(connection, TAKEN)
 
 
-def _number(connection: psycopg2.extensions.connection, query: str) -> int:
+def _number(connection: psycopg2.extensions.connection, query: str, *values: int) -> int:
     with connection.cursor() as cursor:
-        cursor.execute(query)
+        cursor.execute(query, values or None)
         return int((cursor.fetchone() or [0])[0])
 
 

@@ -13,7 +13,7 @@ import psycopg2
 
 from . import evidence, ledger, sabotage
 from .check import FoundRow, Verdict, check_history, check_judgments, check_report, check_rows, check_units
-from .faults import Faults
+from .faults import Faults, Signs
 from .people import People, make_people
 from .plan import Plan
 from .product import Product, say
@@ -53,8 +53,12 @@ class Watch:
         say("the time is up")
         return False
 
+    def working(self) -> bool:
+        """Whether a worker process holds rows just now."""
+        return self.ask(ledger.working_sessions) >= 1
+
     def both_busy(self) -> bool:
-        """Whether two worker processes hold rows just now."""
+        """Whether two worker processes hold many rows just now."""
         return self.ask(ledger.busy_sessions) >= 2
 
     def taken(self) -> bool:
@@ -108,7 +112,8 @@ def run(product: Product, plan: Plan, host: str, *, lease_seconds: float, broken
     say(f"{len(plan.rows)} rows, {len(plan.faults)} faults in {plan.seconds:.0f} s")
     began = time.monotonic()
     watch = Watch(product, workload, began)
-    faults = Faults(product, plan, lease_seconds, again=workload.again, busy=watch.both_busy, taken=watch.taken)
+    signs = Signs(watch.working, watch.both_busy, watch.taken)
+    faults = Faults(product, plan, lease_seconds, workload.again, signs)
     threads = [
         threading.Thread(target=workload.run_uploads, args=(began,)),
         threading.Thread(target=faults.run, args=(began,)),
