@@ -50,9 +50,7 @@ def _scale(options: argparse.Namespace) -> Scale:
     if options.rows:
         scale = replace(scale, rows=options.rows)
     if options.calm or options.machines:
-        scale = replace(scale, worker_kills=0, broker_wipes=0, postgres_kills=0, beat_outages=0, pauses=0)
-    if options.machines:
-        scale = replace(scale, fetch_seconds=3.0)
+        scale = replace(scale, worker_kills=0, broker_wipes=0, postgres_kills=0, beat_outages=0, pauses=0, bad_share=0)
     return scale
 
 
@@ -81,7 +79,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, help="rows of the workflow (10,000; 600 with --short or --machines)")
     parser.add_argument("--seed", type=int, default=1, help="of the plan of faults and of all that is left to chance")
     parser.add_argument("--short", action="store_true", help="one to two minutes, for the tests")
-    parser.add_argument("--calm", action="store_true", help="only repeated messages: nothing is killed or stopped")
+    parser.add_argument("--calm", action="store_true", help="only repeated messages: nothing killed, no bad host")
     parser.add_argument("--sabotage", choices=KINDS, help="break the product itself: the run must then report damage")
     parser.add_argument("--machines", type=int, help="instead: workers on so many machines, one of them is cut off")
     parser.add_argument("--logs", type=Path, help="keep the logs of all parts in this folder")

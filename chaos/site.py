@@ -29,7 +29,7 @@ from labeling_platform.stack.supervisor import manage
 from .network import Machine, Network, NotPossible
 
 BUCKET = "labeling"
-READY_SECONDS = 60.0
+READY_SECONDS, BOOT_SECONDS = 60.0, 120.0
 CELERY = [sys.executable, "-m", "celery", "-A", "labeling_platform"]
 WORKER = [*CELERY, "worker", "--without-mingle", "--without-gossip", "--loglevel", "INFO"]
 QUEUES = "default,predict,reports,train"
@@ -66,6 +66,14 @@ class Site:
         env = self.env | settings | {"DATA_DIR": f"{disk}/own"}
         child = Child(machine.name, [*argv, "-n", f"worker@{machine.name}"], env, self.places.logs / machine.name)
         self.workers[machine.name] = self.start(child)
+
+    def wait_for_workers(self) -> None:
+        """Until every worker says that it is ready."""
+        deadline = time.monotonic() + BOOT_SECONDS
+        while any(" ready." not in worker.log.read_text(errors="replace") for worker in self.workers.values()):
+            if time.monotonic() > deadline:
+                raise SystemExit(f"The workers did not start; see {self.places.logs}")
+            time.sleep(0.2)
 
     def stop(self) -> None:
         """Workers first, the database last."""
