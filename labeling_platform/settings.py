@@ -105,6 +105,19 @@ DATABASES = {
         "CONN_HEALTH_CHECKS": True,
     }
 }
+# Nobody hears of a machine that vanishes: without these, the database keeps its locks for two hours. Both ends give up
+# after half a minute of silence, and nobody may sit in a transaction for 5 minutes.
+DATABASES["default"]["OPTIONS"] = {
+    "connect_timeout": 10,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+    "options": (
+        "-c tcp_keepalives_idle=15 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3 -c tcp_user_timeout=30000"
+        " -c idle_in_transaction_session_timeout=300000"
+    ),
+} | DATABASES["default"].get("OPTIONS", {})
 DATABASE_OWNER_URL = env("DATABASE_OWNER_URL", default="")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -190,11 +203,14 @@ EVALUATION_MAX_ROWS = 100
 IMAGE_FETCH_ALLOW = tuple(env.list("IMAGE_FETCH_ALLOW", default=[]))
 IMAGE_S3_BUCKETS = tuple(env.list("IMAGE_S3_BUCKETS", default=[]))
 IMAGE_FETCH_THREADS = env.int("IMAGE_FETCH_THREADS", default=16)
+IMAGE_FETCH_SECONDS = env.float("IMAGE_FETCH_SECONDS", default=20.0)
+CLASSIFIER_BACKENDS = tuple(env.list("CLASSIFIER_BACKENDS", default=["local"]))
 EMBEDDER = env("EMBEDDER", default="balanced")
 CLASSIFIER_CACHE_DIR = Path(env("CLASSIFIER_CACHE_DIR", default=str(DATA_DIR / "classifier")))
 CLASSIFIER_THREADS = env.int("CLASSIFIER_THREADS", default=1)
 PREDICT_CHUNK = env.int("PREDICT_CHUNK", default=32)
 LEASE_TIME = timedelta(seconds=env.int("LEASE_SECONDS", default=60))
+RETRY_DELAY = timedelta(seconds=env.int("RETRY_SECONDS", default=10))
 REPORT_LIFETIME = timedelta(days=7)
 
 # --- people -------------------------------------------------------------------------------------------

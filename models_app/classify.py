@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django_scopes import get_scope
 
 from labeling_platform.accounts.models import Team
@@ -78,7 +79,12 @@ _artifacts = TeamArtifacts()
 
 
 def open_backend(kind: str, *, embedder: str = "") -> ClassifierBackend:
-    """The backend called `kind`, made once per process; `embedder` other than the setting's for older versions."""
+    """The backend called `kind`, made once per process; `embedder` other than the setting's for older versions.
+
+    Raises ImproperlyConfigured for one that CLASSIFIER_BACKENDS does not name: a fault of ours, not of any data.
+    """
+    if kind not in settings.CLASSIFIER_BACKENDS:
+        raise ImproperlyConfigured(f"CLASSIFIER_BACKENDS does not name “{kind}”.")
     options = {
         "embedder": embedder or settings.EMBEDDER,
         "cache_dir": settings.CLASSIFIER_CACHE_DIR,
@@ -88,14 +94,19 @@ def open_backend(kind: str, *, embedder: str = "") -> ClassifierBackend:
 
 
 def classify(
-    *, version: ModelVersion, items: Iterable[tuple[Key, str]], policy: FetchPolicy | None = None
+    *,
+    version: ModelVersion,
+    items: Iterable[tuple[Key, str]],
+    policy: FetchPolicy | None = None,
+    tick: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[Key, Scored | Unreadable]]:
     """Predict the pictures at the addresses in `items`, (key, URL) pairs; yields (key, answer) in any order.
 
     Needs the team's scope to be open. A picture that cannot be had is its own answer; whatever else fails raises.
+    `tick` runs in the caller's thread, at least once a second while pictures are waited for.
     """
     backend = backend_of(version)
-    loaded = load_pictures(items, backend, policy=policy)
+    loaded = load_pictures(items, backend, policy=policy, tick=tick)
     for batch in in_batches(loaded, BATCH):
         had: list[tuple[Key, Picture]] = []
         for key, picture in batch:

@@ -7,6 +7,7 @@ taken in one order everywhere: contributor, page, units by id, job.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.db import connection, transaction
@@ -26,7 +27,7 @@ CLAIM = """
 WITH picked AS (
     SELECT unit.id FROM jobs_app_unit unit
     WHERE unit.job_id = %(job)s AND unit.team_id = %(team)s AND unit.state = 'judgable' AND unit.slots > 0
-      AND (unit.position, unit.id) > (%(position)s, %(unit)s)
+      AND (unit.position, unit.id) > (%(position)s, %(unit)s) AND unit.id <> ALL(%(taken)s::bigint[])
       AND NOT EXISTS (
           SELECT 1 FROM jobs_app_judgment judgment
           WHERE judgment.unit_id = unit.id AND judgment.contributor_id = %(contributor)s)
@@ -224,7 +225,8 @@ def _claim(job: Job, contributor: Contributor, count: int, *, may_wait: bool) ->
         with connection.cursor() as cursor:
             cursor.execute(GOT_TO, [*last, contributor.pk])
     if len(found) < count and after != START:
-        found += _claim_after(job, contributor, START, count - len(found))
+        # A row that wants several people still has a slot: the same page must not take that one, too.
+        found += _claim_after(job, contributor, START, count - len(found), taken=[unit_id for _, unit_id in found])
     if not found and may_wait:
         # Rows that others held locked for a moment may still have a free slot: wait for one of them, for one only.
         # Who waits must hold no other row: others lock rows by id, and here they come in the order of the job.
@@ -233,12 +235,19 @@ def _claim(job: Job, contributor: Contributor, count: int, *, may_wait: bool) ->
 
 
 def _claim_after(
-    job: Job, contributor: Contributor, after: tuple[int, int], count: int, *, skip: bool = True
+    job: Job,
+    contributor: Contributor,
+    after: tuple[int, int],
+    count: int,
+    *,
+    skip: bool = True,
+    taken: Sequence[int] = (),
 ) -> list[tuple[int, int]]:
     values = {"job": job.pk, "team": job.team_id, "contributor": contributor.pk, "count": count}
     with connection.cursor() as cursor:
         cursor.execute(
-            CLAIM.format(skip="SKIP LOCKED" if skip else ""), values | {"position": after[0], "unit": after[1]}
+            CLAIM.format(skip="SKIP LOCKED" if skip else ""),
+            {**values, "position": after[0], "unit": after[1], "taken": list(taken)},
         )
         return [(position, unit_id) for position, unit_id in cursor.fetchall()]
 

@@ -118,16 +118,17 @@ class FetchedImage:
 
 
 def policy_from_settings() -> FetchPolicy:
-    """The policy of this installation (IMAGE_FETCH_ALLOW, IMAGE_S3_BUCKETS, S3_ENDPOINT_URL, S3_REGION)."""
+    """The policy of this installation (the settings IMAGE_..., S3_ENDPOINT_URL, S3_REGION)."""
     return _policy(
         tuple(settings.IMAGE_FETCH_ALLOW),
+        settings.IMAGE_FETCH_SECONDS,
         S3Access(tuple(settings.IMAGE_S3_BUCKETS), settings.S3_ENDPOINT_URL, settings.S3_REGION),
     )
 
 
 @lru_cache(maxsize=8)
-def _policy(allow: tuple[str, ...], s3: S3Access) -> FetchPolicy:
-    return FetchPolicy(allow=parse_allowances(allow), s3=s3)
+def _policy(allow: tuple[str, ...], seconds: float, s3: S3Access) -> FetchPolicy:
+    return FetchPolicy(allow=parse_allowances(allow), total_timeout=seconds, s3=s3)
 
 
 def check_url(url: str) -> None:

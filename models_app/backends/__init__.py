@@ -9,7 +9,12 @@ from typing import Any
 
 from .base import ArtifactStore, ClassifierBackend
 
-KINDS = {"local": "models_app.backends.local.LocalBackend"}
+KINDS = {
+    "local": "models_app.backends.local.LocalBackend",
+    "digest": "models_app.backends.digest.DigestBackend",
+}
+REHEARSAL = frozenset({"digest"})
+"""Backends that only pretend to classify."""
 
 
 def get_backend(kind: str, *, artifacts: ArtifactStore, options: Mapping[str, Any]) -> ClassifierBackend:

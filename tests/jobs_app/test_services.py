@@ -223,3 +223,17 @@ def test_what_a_job_lacks_for_a_workflow(job) -> None:
     job.auto_launch = False
     assert "auto_launch_off" in [p.code for p in check_routing(job=job, outcomes=OUTCOMES)]
     assert "values_differ" in [p.code for p in check_routing(job=job, outcomes=["boots", "clogs"])]
+
+
+def test_a_page_holds_a_row_once_although_the_row_wants_two_people(running_job, contributor, second_contributor):
+    """At the end of the rows the search goes on from the start, and must not find what it has just taken."""
+    Job.objects.filter(pk=running_job.pk).update(judgments_per_unit=2, units_per_page=2)
+    running_job.refresh_from_db()
+    fill(running_job, 3)
+    for person in (contributor, second_contributor):
+        pages = []
+        while (page := take_page(job=running_job, user=person)) is not None:
+            submit_page(page=page, user=person, submitted=answers(page, "boots"))
+            pages.append(len(page.unit_ids) == len(set(page.unit_ids)))
+        assert pages == [True, True]
+    assert set(Unit.objects.values_list("state", "slots", "judgments_count")) == {("finalized", 0, 2)}

@@ -206,6 +206,7 @@ def tiny(scope: Team, job: Job, settings: Any, monkeypatch: pytest.MonkeyPatch) 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Pictures)
     Thread(target=server.serve_forever, daemon=True).start()
     settings.IMAGE_FETCH_ALLOW = [f"127.0.0.1:{server.server_port}"]
+    settings.CLASSIFIER_BACKENDS = ("local", "tiny")
     yield Tiny(scope, job, f"http://127.0.0.1:{server.server_port}")
     server.shutdown()
     server.server_close()

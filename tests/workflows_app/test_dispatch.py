@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from datetime import timedelta
 from threading import Barrier, Thread
 
 import pytest
-from django.db import connection
+from django.db import DatabaseError, connection
 from django.db.models.functions import Now
 from django.utils import timezone
 from django_scopes import scopes_disabled
@@ -159,14 +160,32 @@ def test_unusable_scores_fail_the_row(running):
     assert set(WorkflowRow.objects.filter(state="failed").values_list("reason", flat=True)) == {"bad_scores"}
 
 
-def test_a_suspect_row_is_claimed_alone_and_after_the_others(running):
+def test_suspect_rows_are_claimed_a_few_at_a_time_then_alone_and_after_the_others(running, owner):
+    upload_csv(running, csv_of(10, first=10), owner)
     for _ in range(2):
-        claim(running, 2)
+        claim(running, 10)
         let_leases_expire(running)
-    assert [c.attempts for c in claim(running)] == [1]
-    assert [c.attempts for c in claim(running)] == [3]
-    assert [c.attempts for c in claim(running)] == [3]
-    assert claim(running) == []
+    assert [c.attempts for c in claim(running)] == [1] * 3
+    assert [c.attempts for c in claim(running)] == [3] * 8
+    assert [c.attempts for c in claim(running)] == [3] * 2
+    let_leases_expire(running)
+    assert [c.attempts for c in claim(running)] == [2] * 3
+    assert [[c.attempts for c in claim(running)] for _ in range(11)] == [[4]] * 10 + [[]]
+
+
+def test_a_picture_that_stops_its_worker_does_not_fail_its_neighbours(running, owner):
+    """Whoever claims the first row dies; all others are answered in the end."""
+    upload_csv(running, csv_of(20, first=10), owner)
+    poison = WorkflowRow.objects.order_by("pk").first()
+    while claims := claim(running, 32):
+        if poison.pk in {found.row_id for found in claims}:
+            let_leases_expire(running)
+        else:
+            finish(running, *((found, scored(boots=0.97)) for found in claims))
+    services.fail_poisoned()
+    reasons = dict(WorkflowRow.objects.values_list("state", "reason").distinct())
+    assert reasons == {RowState.CONFIDENT: "", RowState.FAILED: POISON}
+    assert WorkflowRow.objects.filter(state=RowState.FAILED).count() == 1
 
 
 def test_a_row_that_keeps_stopping_its_worker_is_failed(running):
@@ -359,3 +378,58 @@ def test_two_finishers_of_one_claim_make_one_unit(running):
         thread.join()
     assert sorted(moved) == [0, 3]
     assert Unit.objects.count() == 3
+
+
+def test_leases_are_kept_while_slow_hosts_are_waited_for(running, monkeypatch, settings):
+    """No answer comes for longer than the lease: the rows stay ours, at their first attempt."""
+    settings.LEASE_TIME = timedelta(seconds=1)
+    taken: list[int] = []
+
+    def slow(*, version, items, tick):
+        held = list(items)
+        for _ in range(4):
+            time.sleep(0.5)
+            tick()
+            taken.extend(found.row_id for found in claim(running))
+        yield from ((key, scored(boots=0.97)) for key, _ in held)
+
+    monkeypatch.setattr(dispatch, "classify", slow)
+    services.predict_rows(workflow=running, seconds=0.1)
+    assert taken == []
+    rows = WorkflowRow.objects.filter(workflow=running)
+    assert set(rows.values_list("state", "attempts")) == {(RowState.CONFIDENT, 1)}
+
+
+def test_answers_that_come_too_late_are_noted(running, caplog):
+    first = claim(running, limit=1)[0]
+    let_leases_expire(running)
+    second = claim(running, limit=1)[0]
+    with caplog.at_level("INFO", logger=dispatch.__name__):
+        assert finish(running, (first, scored(boots=0.97))) == set()
+        assert finish(running, (second, scored(boots=0.97))) == {second.row_id}
+    assert [record.message for record in caplog.records] == [
+        f"workflow {running.pk}: 1 answers came too late and changed nothing"
+    ]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_that_freezes_in_the_middle_of_writing_lets_go(running, settings, monkeypatch):
+    """It holds the job's lock; after a lease's time the database ends its session, and others can go on."""
+    settings.LEASE_TIME = timedelta(seconds=1)
+    make_units = dispatch._make_units
+
+    def freeze(*arguments):
+        made = make_units(*arguments)
+        time.sleep(2)
+        return made
+
+    first = claim(running, 1)[0]
+    monkeypatch.setattr(dispatch, "_make_units", freeze)
+    with pytest.raises(DatabaseError):
+        finish(running, (first, scored(boots=0.6)))
+    connection.close()
+    monkeypatch.undo()
+    assert Unit.objects.count() == 0
+    second = claim(running, 1)[0]
+    assert (second.row_id, second.attempts) == (first.row_id, 2)
+    assert finish(running, (second, scored(boots=0.6))) == {first.row_id}

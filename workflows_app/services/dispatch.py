@@ -33,8 +33,8 @@ from workflows_app.states import RowState
 
 log = logging.getLogger(__name__)
 MAX_ATTEMPTS = 5
-ALONE_AFTER = 2
-FIRST_DELAY, LONGEST_DELAY = 10.0, 300.0
+FEW_AFTER, FEW, ALONE_AFTER = 2, 8, 3
+LONGEST_DELAY = 300.0
 WRITE_EVERY, WRITE_ROWS = 1.0, 256
 ROUNDING = 1e-6
 ROWS_PER_HINT, MOST_HINTS = 200, 4
@@ -85,9 +85,10 @@ _FREE = (
     "r.state = 'awaiting' AND (r.lease_until IS NULL OR r.lease_until < statement_timestamp())"
     " AND (r.not_before IS NULL OR r.not_before <= statement_timestamp())"
 )
-# A lease that ran out is a worker that died or hung. A row that was there twice is claimed alone, so that a
-# picture that kills its worker cannot use up the attempts of its neighbours; after MAX_ATTEMPTS it is failed.
-_SUSPECT = f"r.lease_until IS NOT NULL AND r.attempts >= {ALONE_AFTER}"
+# A lease that ran out is a worker that died or hung. A row that was there twice is claimed with a few others, then
+# alone, so that a picture that kills its worker cannot use up the attempts of its neighbours; after MAX_ATTEMPTS it is
+# failed. A few first: when machines die, hundreds of innocent rows were there twice, and one by one takes minutes.
+_SUSPECT = f"r.lease_until IS NOT NULL AND r.attempts >= {FEW_AFTER}"
 _MINE = (
     "r.workflow_id = %(workflow)s AND EXISTS (SELECT 1 FROM workflows_app_workflow"
     " WHERE id = %(workflow)s AND team_id = %(team)s AND state = 'running')"
@@ -97,19 +98,26 @@ WITH several AS (
     SELECT r.id, r.lease_until IS NOT NULL AS expired FROM workflows_app_workflowrow r
     WHERE {_MINE} AND {_FREE} AND NOT ({_SUSPECT})
     ORDER BY r.id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+), few AS (
+    SELECT r.id FROM workflows_app_workflowrow r
+    WHERE {_MINE} AND {_FREE} AND {_SUSPECT} AND r.attempts < {ALONE_AFTER}
+    ORDER BY r.id LIMIT CASE WHEN EXISTS (SELECT 1 FROM several) THEN 0 ELSE {FEW} END FOR UPDATE SKIP LOCKED
 ), alone AS (
-    SELECT r.id, true AS expired FROM workflows_app_workflowrow r
-    WHERE {_MINE} AND {_FREE} AND {_SUSPECT} AND r.attempts < {MAX_ATTEMPTS}
-    ORDER BY r.id LIMIT CASE WHEN EXISTS (SELECT 1 FROM several) THEN 0 ELSE 1 END FOR UPDATE SKIP LOCKED
+    SELECT r.id FROM workflows_app_workflowrow r
+    WHERE {_MINE} AND {_FREE} AND {_SUSPECT} AND r.attempts >= {ALONE_AFTER} AND r.attempts < {MAX_ATTEMPTS}
+    ORDER BY r.id LIMIT CASE WHEN EXISTS (SELECT 1 FROM several UNION ALL SELECT 1 FROM few) THEN 0 ELSE 1 END
+    FOR UPDATE SKIP LOCKED
+), suspects AS (
+    SELECT id FROM few UNION ALL SELECT id FROM alone
 ), counted AS (
     INSERT INTO ops_count (name, n) SELECT '{LEASE_EXPIRIES}', count(*)
-    FROM (SELECT expired FROM several UNION ALL SELECT expired FROM alone) AS again WHERE expired HAVING count(*) > 0
+    FROM (SELECT expired FROM several UNION ALL SELECT true FROM suspects) AS again WHERE expired HAVING count(*) > 0
 )
 UPDATE workflows_app_workflowrow AS r
 SET token = token + 1, attempts = attempts + 1, not_before = NULL,
     lease_until = statement_timestamp() + make_interval(secs => %(lease)s)
-WHERE r.id IN (SELECT id FROM several UNION ALL SELECT id FROM alone)
-RETURNING r.id, r.token, r.attempts, r.image_url, r.id IN (SELECT id FROM alone)
+WHERE r.id IN (SELECT id FROM several UNION ALL SELECT id FROM suspects)
+RETURNING r.id, r.token, r.attempts, r.image_url, r.id IN (SELECT id FROM suspects)
 """  # noqa: S608 - put together from constants of this module
 _FINISH = """
 UPDATE workflows_app_workflowrow AS r
@@ -176,27 +184,37 @@ def finish_rows(*, workflow: Workflow, results: Sequence[tuple[Claim, Answer]], 
     no longer the row's newest changes nothing and makes no unit. Finishing goes on in a workflow that was
     turned off, so that what is under way ends cleanly. `seconds` is what the answers took, for the metrics.
     """
+    _let_go_when_frozen()
     lines = {claim.row_id: _line(workflow, claim, answer) for claim, answer in results}
     if any(line.state == RowState.ROUTED for line in lines.values()):
         held = _lock(workflow, lines)
         lines = {row_id: line for row_id, line in lines.items() if row_id in held}
         for row_id, unit in _make_units(workflow, lines).items():
             lines[row_id].unit = unit
-    if not lines:
-        return set()
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _FINISH,
-            {
-                "workflow": workflow.pk,
-                "version": workflow.version_id,
-                "lines": json.dumps([vars(line) for line in lines.values()], allow_nan=False),
-            },
-        )
-        moved = {row_id for (row_id,) in cursor.fetchall()}
+    moved: set[int] = set()
+    if lines:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                _FINISH,
+                {
+                    "workflow": workflow.pk,
+                    "version": workflow.version_id,
+                    "lines": json.dumps([vars(line) for line in lines.values()], allow_nan=False),
+                },
+            )
+            moved = {row_id for (row_id,) in cursor.fetchall()}
     again = sum(lines[row_id].state == RowState.AWAITING for row_id in moved)
     count_chunk(images=len(moved), retries=again, seconds=seconds)
+    if late := len(results) - len(moved):
+        log.info("workflow %s: %s answers came too late and changed nothing", workflow.pk, late)
     return moved
+
+
+def _let_go_when_frozen() -> None:
+    """Whoever stops in the middle of this transaction holds the job's lock, and nobody else can send rows to people."""
+    with connection.cursor() as cursor:
+        milliseconds = int(settings.LEASE_TIME.total_seconds() * 1000)
+        cursor.execute("SELECT set_config('idle_in_transaction_session_timeout', %s, true)", [str(milliseconds)])
 
 
 def _line(workflow: Workflow, claim: Claim, answer: Answer) -> _Finished:
@@ -236,8 +254,8 @@ def _failure(claim: Claim, answer: Unreadable) -> _Finished:
 
 
 def retry_delay(attempts: int, *, jitter: Callable[[], float] = random.random) -> float:
-    """Seconds to wait after attempt number `attempts` (from 1): doubling up to LONGEST_DELAY, half of it random."""
-    delay = min(LONGEST_DELAY, FIRST_DELAY * 2 ** (attempts - 1))
+    """Seconds to wait after attempt number `attempts` (from 1): half of it random, doubling up to LONGEST_DELAY."""
+    delay = min(LONGEST_DELAY, settings.RETRY_DELAY.total_seconds() * 2 ** (attempts - 1))
     return float(delay * (0.5 + jitter() / 2))
 
 
@@ -303,8 +321,8 @@ def predict_rows(*, workflow: Workflow, seconds: float = 5.0) -> bool:
                     fail_poisoned(workflow=workflow)
                     return False
                 work.answer(work.claims())
-                if work.alone is not None:
-                    work.answer([work.alone])
+                if work.suspects:
+                    work.answer(work.suspects)
     except Stopping:
         if work is not None:
             release_rows(workflow=workflow, claims=work.pending.values())
@@ -316,7 +334,7 @@ class _Work:
     """One stretch of predicting: rows are claimed as the classifier asks for them, so that fetching never waits.
 
     `pending` are the rows that have no answer yet, `ready` those of them that the classifier has not seen.
-    `alone` is a row that may have stopped two workers and must not be worked on beside others.
+    `suspects` may have stopped two workers and must not be worked on beside others.
     """
 
     def __init__(self, workflow: Workflow, until: float) -> None:
@@ -324,7 +342,8 @@ class _Work:
         self.began = time.monotonic()
         self.pending: dict[int, Claim] = {}
         self.ready: list[Claim] = []
-        self.alone: Claim | None = None
+        self.suspects: list[Claim] = []
+        self.kept = time.monotonic()
 
     def claim(self) -> bool:
         """Claim some rows; False when there are none."""
@@ -332,7 +351,7 @@ class _Work:
             claims = claim_rows(workflow=self.workflow, limit=settings.PREDICT_CHUNK)
             self.pending.update((claim.row_id, claim) for claim in claims)
         if claims and claims[0].suspect:
-            self.alone = claims[0]
+            self.suspects = claims
         else:
             self.ready = claims
         return bool(claims)
@@ -352,7 +371,7 @@ class _Work:
         written = time.monotonic()
         try:
             items = ((claim, claim.image_url) for claim in claims)
-            for claim, answer in classify(version=self.workflow.version, items=items):
+            for claim, answer in classify(version=self.workflow.version, items=items, tick=self.keep):
                 answers.append((claim, answer))
                 self.pending.pop(claim.row_id, None)
                 if time.monotonic() - written > WRITE_EVERY or len(answers) >= WRITE_ROWS:
@@ -362,7 +381,7 @@ class _Work:
             log.exception("workflow %s: the model failed with %s rows open", self.workflow.pk, len(self.pending))
             reason = Unreadable(error.code, error.message) if isinstance(error, Permanent) else BROKEN
             answers += [(claim, reason) for claim in self.pending.values()]
-            self.pending, self.alone = {}, None
+            self.pending, self.suspects = {}, []
         except BaseException:
             release_rows(workflow=self.workflow, claims=self.pending.values())
             self._write(answers)
@@ -374,7 +393,17 @@ class _Work:
         with undisturbed():
             finish_rows(workflow=self.workflow, results=answers, seconds=now - self.began)
             self.began = now
-            extend_leases(workflow=self.workflow, claims=self.pending.values())
+            self._extend()
+
+    def keep(self) -> None:
+        """While hosts are slow there is no answer to write, and the leases would run out."""
+        if time.monotonic() - self.kept > settings.LEASE_TIME.total_seconds() / 4:
+            with undisturbed():
+                self._extend()
+
+    def _extend(self) -> None:
+        extend_leases(workflow=self.workflow, claims=self.pending.values())
+        self.kept = time.monotonic()
 
 
 @transaction.atomic
