@@ -98,7 +98,8 @@ def test_a_worker_that_is_told_to_stop_gives_its_rows_back(draft, owner, start, 
         draft.model.current.feature_version = "tiny-1"
         draft.model.current.save()
         workflow = launch_all(draft, owner)
-        worker = start("predict", IMAGE_FETCH_ALLOW=host, WORKER_SIGN_SECONDS="0.3", WORKER_SILENT_SECONDS="1.5")
+        answers = {"IMAGE_FETCH_ALLOW": host, "CLASSIFIER_BACKENDS": "local,tiny"}
+        worker = start("predict", WORKER_SIGN_SECONDS="0.3", WORKER_SILENT_SECONDS="1.5", **answers)
         kwargs = {"team_id": workflow.team_id, "workflow_id": workflow.pk, "spread": False}
         worker.app.send_task("workflows.predict", kwargs=kwargs, queue="predict", headers={"request_id": "request-77"})
         claimed = WorkflowRow.objects.filter(lease_until__isnull=False)

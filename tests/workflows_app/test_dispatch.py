@@ -182,7 +182,7 @@ def test_a_picture_that_stops_its_worker_does_not_fail_its_neighbours(running, o
             let_leases_expire(running)
         else:
             finish(running, *((found, scored(boots=0.97)) for found in claims))
-    services.fail_poisoned()
+    services.fail_poisoned(workflow=running)
     reasons = dict(WorkflowRow.objects.values_list("state", "reason").distinct())
     assert reasons == {RowState.CONFIDENT: "", RowState.FAILED: POISON}
     assert WorkflowRow.objects.filter(state=RowState.FAILED).count() == 1
