@@ -27,12 +27,20 @@ DRAWN = {
     "foreign": (60, 20),
 }
 
+SCALE = {
+    "ingest": "an uploaded CSV becomes rows",
+    "dispatch": "answers of a backend become results",
+    "pages": "pages of a workflow with many rows",
+}
+
 
 def main() -> int:
     """Start the product, measure, print one JSON object a line. Each set of pictures gets a product of its own."""
     options = _options()
     if options.what == "labeling":
         return _labeling(options)
+    if options.what in {*SCALE, "report"}:
+        return _at_scale(options)
     if len(options.manifest) > 1:
         return _one_by_one(options.manifest)
     with tempfile.TemporaryDirectory() as folder:
@@ -59,6 +67,14 @@ def _labeling(options: argparse.Namespace) -> int:
             print(json.dumps({"bench": "labeling"} | line), flush=True)
             failed += line["errors"] + line["duplicates"]
     return int(failed > 0)
+
+
+def _at_scale(options: argparse.Namespace) -> int:
+    """Many rows that are put in directly; no pictures."""
+    with running(allow="", embedder="fast") as product:
+        for line in import_module(f"bench.{options.what}").run(options, product):
+            print(json.dumps({"bench": options.what} | line), flush=True)
+    return 0
 
 
 def _foreign(options: argparse.Namespace, folder: Path) -> PictureSet | None:
@@ -110,8 +126,15 @@ def _options() -> argparse.Namespace:
     labeling.add_argument("--judgments-per-row", type=int, default=1)
     labeling.add_argument("--seconds", type=float, default=20.0, help="for each job, unless its rows run out before")
     labeling.add_argument("--seed", type=int, default=1, help="of the answers that are chosen")
+    report = kinds.add_parser("report", help="build a workflow's report, against COPY of the same query")
+    report.add_argument("--rows", type=int, action="append", help="rows of the workflow; several are measured in turn")
+    report.add_argument("--format", action="append", help="csv, csv.gz, jsonl or jsonl.gz; several in turn")
     peers = PROJECT.parent / "shared" / "baselines" / "results"
     labeling.add_argument("--peers", type=Path, default=peers, help="folder with labelstudio*.json to compare with")
+    for what, words in SCALE.items():
+        kind = kinds.add_parser(what, help=words)
+        kind.add_argument("--rows", type=int, action="append", help="how many rows; several are measured one by one")
+        kind.add_argument("--repeat", type=int, default=3, help="turns of each size")
     return parser.parse_args()
 
 

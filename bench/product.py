@@ -14,8 +14,11 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import django
+import environ
+import psycopg2
 
 from labeling_platform.stack.places import PROJECT, prepare_places, read_state
 from labeling_platform.stack.supervisor import Stack
@@ -73,6 +76,13 @@ def _wait_for_address(process: subprocess.Popen[bytes], data: Path) -> str:
             return str(address)
         time.sleep(0.2)
     raise SystemExit("The product did not start.")
+
+
+def owner_connection() -> Any:
+    """A connection as the role that owns the tables, for what the product itself may not do."""
+    owner = environ.Env.db_url_config(os.environ["DATABASE_OWNER_URL"])
+    names = {"NAME": "dbname", "USER": "user", "PASSWORD": "password", "HOST": "host", "PORT": "port"}
+    return psycopg2.connect(**{word: owner[name] for name, word in names.items() if owner.get(name)})
 
 
 def wait_for(what: str, done: Callable[[], bool], *, seconds: float = 3600.0, every: float = 0.2) -> None:

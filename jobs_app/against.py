@@ -90,7 +90,9 @@ def comparison_of(job: Job, question: str) -> Comparison:
     with connection.cursor() as cursor:
         cursor.execute(COMPARED, {"job": job.pk, "team": job.team_id, "question": question, "bands": BANDS})
         found: list[tuple[str, str, int | None, int]] = list(cursor.fetchall())
-    waiting = Unit.objects.filter(job=job, machine__isnull=False, state__in=[UnitState.NEW, UnitState.JUDGABLE])
+    waiting = Unit.objects.filter(
+        job=job, machine__isnull=False, state__in=[UnitState.NEW, UnitState.QUEUED, UnitState.JUDGABLE]
+    )
     labels = _labels(job.outcomes, [name for said, answer, _, _ in found for name in (answer, said)])
     place = {label: number for number, label in enumerate(labels)}
     matrix = [[0] * len(labels) for _ in labels]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from typing import Any
 
 from django.contrib import messages
@@ -14,15 +13,18 @@ from labeling_platform.accounts.permissions import EDIT, VIEW
 from labeling_platform.accounts.pictures import picture_url
 from labeling_platform.accounts.tenancy import TeamRequest, team_view
 from labeling_platform.lib import htmx
-from labeling_platform.lib.csvio import CsvProblem, CsvRefused, CsvWriter
+from labeling_platform.lib.csvio import CsvProblem, CsvRefused, problems_file
+from labeling_platform.lib.downloads import csv_download
 from labeling_platform.lib.errors import Refused
+from labeling_platform.lib.paging import page_by_key
 from labeling_platform.lib.storage import open_file
 
 from . import ingest, services, tasks
-from .browsing import answer_choices, neighbours, page_by_key, rows_of
+from .browsing import LEAST_AGREED, answer_choices, neighbours, rows_of
 from .data_forms import TABLE, RowFilterForm, RowsForm
 from .models import Job, JobUpload, Judgment, TestQuestion, Unit
 from .presenting import get_job, page_context
+from .querysets import job_counts
 from .rows import answer_words, comparison_of, judgment_views, result_views, row_views, source_cells, upload_of
 from .samples import sample_csv
 from .states import UnitState
@@ -50,6 +52,7 @@ def _data_page(request: TeamRequest, job: Job, form: RowsForm | None = None, sta
     context["asks_golds"] = any(question.gold for question in design.questions)
     context["wanted"] = [use.name for use in design.uses if not use.has_default]
     context["upload_problem"] = services.upload_problem(job=job)
+    context["queued"] = job_counts(job).queued if target == "" else 0
     partial = "uploads" if target == "uploads" else "rows"
     answer = htmx.render(request, "jobs/job_data.html", context, partial=partial, status=status)
     if target == "uploads" and not context["reading"]:
@@ -76,16 +79,17 @@ def _rows(request: TeamRequest, job: Job, columns: list[str]) -> dict[str, Any]:
     form = RowFilterForm(request.GET, answers=answer_choices(design))
     chosen = form.chosen
     found = rows_of(job, state=chosen["state"], answer=chosen["answer"], row=chosen["row"])
-    page = page_by_key(found, order=chosen["order"], query=request.GET, size=ROWS_PER_PAGE)
+    by = "agreement" if chosen["order"] == LEAST_AGREED else ""
+    page = page_by_key(found, request.GET, size=ROWS_PER_PAGE, by=by, newest_first=True)
     shown = [column for column in columns if column != "image_url"][:COLUMNS_SHOWN]
     return {
         "filter": form,
         "chosen": chosen,
         "filtered": form.filtered,
-        "has_rows": bool(page.units) or rows_of(job).exists(),
+        "has_rows": bool(page.items) or rows_of(job).exists(),
         "as_table": chosen["view"] == TABLE,
         "columns": shown,
-        "rows": row_views(request, job, design, page.units, shown),
+        "rows": row_views(request, job, design, page.items, shown),
         "page": page,
     }
 
@@ -157,13 +161,7 @@ def upload_file(request: TeamRequest, pk: int, upload_pk: int) -> FileResponse:
         file = open_file(found.file)
     except FileNotFoundError as error:
         raise Http404 from error
-    return FileResponse(
-        file,
-        as_attachment=True,
-        filename=found.original_name,
-        content_type="text/csv; charset=utf-8",
-        headers={"X-Content-Type-Options": "nosniff"},
-    )
+    return csv_download(file, found.original_name)
 
 
 def _csv_answer(name: str, content: bytes) -> HttpResponse:
@@ -173,19 +171,15 @@ def _csv_answer(name: str, content: bytes) -> HttpResponse:
 
 @require_safe
 @team_view(may=VIEW)
-def upload_problems(request: TeamRequest, pk: int, upload_pk: int) -> HttpResponse:
+def upload_problems(request: TeamRequest, pk: int, upload_pk: int) -> FileResponse:
     """All problems of a file as a CSV: line, column, what is wrong."""
     found = _get_upload(pk, upload_pk)
     try:
-        problems = list(ingest.all_problems(found))
+        file = problems_file(ingest.all_problems(found))
     except (CsvRefused, FileNotFoundError):
         # The file is gone, or the design has changed so that it no longer fits: what was kept is all there is.
-        problems = [CsvProblem(**kept) for kept in found.problems]
-    out = io.StringIO()
-    writer = CsvWriter(out, ["line", "column", "problem"])
-    for problem in problems:
-        writer.writerow([problem.line, problem.column, problem.message])
-    return _csv_answer(f"problems-{found.pk}.csv", out.getvalue().encode())
+        file = problems_file(CsvProblem(**kept) for kept in found.problems)
+    return csv_download(file, f"problems-{found.pk}.csv")
 
 
 @require_safe
@@ -228,7 +222,7 @@ def unit(request: TeamRequest, pk: int, unit_pk: int) -> HttpResponse:
         next=following,
         gold=gold,
         accepted=answer_words(design, gold.answers) if gold else [],
-        can_withdraw=found.state in {UnitState.NEW, UnitState.JUDGABLE}
+        can_withdraw=found.state in {UnitState.NEW, UnitState.QUEUED, UnitState.JUDGABLE}
         and not judgments
         and found.slots == found.wanted,
     )

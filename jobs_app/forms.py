@@ -155,7 +155,8 @@ class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
         help_text=_("None ticked: all questions that have a confidence."),
     )
     groups = (
-        (_("Rows and judgments"), ("judgments_per_unit", "units_per_page", "in_upload_order", "auto_launch")),
+        (_("Rows and judgments"), ("judgments_per_unit", "units_per_page", "in_upload_order")),
+        (_("Automatic launching"), ("auto_launch", "auto_launch_threshold", "auto_launch_timeout")),
         (_("Quality"), ("minimum_accuracy", "quiz_length", "golds_per_page", "pages_per_gold")),
         (_("Contributors"), ("max_judgments_per_contributor", "min_seconds_per_page", "seconds_per_page")),
         (
@@ -172,6 +173,8 @@ class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
             "units_per_page",
             "in_upload_order",
             "auto_launch",
+            "auto_launch_threshold",
+            "auto_launch_timeout",
             "minimum_accuracy",
             "quiz_length",
             "golds_per_page",
@@ -191,6 +194,8 @@ class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
             "units_per_page": _("Rows per page"),
             "in_upload_order": _("Hand out rows in upload order"),
             "auto_launch": _("Automatic launching of rows"),
+            "auto_launch_threshold": _("Rows launched together"),
+            "auto_launch_timeout": _("Longest wait (seconds)"),
             "minimum_accuracy": _("Minimum accuracy (per cent)"),
             "quiz_length": _("Test questions in the quiz"),
             "golds_per_page": _("Test questions per page"),
@@ -208,7 +213,13 @@ class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
             "judgments_per_unit": _("How many people answer each row (1 to 20)."),
             "units_per_page": _("How many rows a contributor gets at once (1 to 50), test questions included."),
             "in_upload_order": _("Off: in a mixed order."),
-            "auto_launch": _("Rows that arrive after the launch can be worked on at once. Workflows need it."),
+            "auto_launch": _(
+                "Rows that arrive after the launch can be worked on without another launch. Workflows need it."
+            ),
+            "auto_launch_threshold": _("1: each row at once. More: rows wait until so many are there (at most 1,000)."),
+            "auto_launch_timeout": _(
+                "So long after the first one came, fewer rows are launched, too. Needed with more than 1 row together."
+            ),
             "minimum_accuracy": _("Who falls below it on test questions is removed and their judgments are replaced."),
             "quiz_length": _("Empty: as many as rows per page."),
             "golds_per_page": _("Empty: 1, from 20 rows per page on 2, and so on."),
@@ -243,4 +254,4 @@ class SettingsForm(forms.ModelForm):  # type: ignore[type-arg]
     def columns(self) -> list[list[tuple[str, list[forms.BoundField]]]]:
         """The groups with their fields, in two columns that are read downwards."""
         groups = [(str(title), [self[name] for name in names]) for title, names in self.groups]
-        return [[groups[0], groups[2], groups[4]], [groups[1], groups[3]]]
+        return [[groups[0], groups[1], groups[3]], [groups[2], groups[4], groups[5]]]

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_http_methods
+from django.views.decorators.http import require_http_methods, require_POST
 
 from labeling_platform.accounts.permissions import EDIT, VIEW
 from labeling_platform.accounts.tenancy import TeamRequest, team_view
@@ -36,7 +36,7 @@ def job_launch(request: TeamRequest, pk: int) -> HttpResponse:
     if request.method == "POST" and not request.membership.may(EDIT):
         return render(request, "403.html", {"exception": "Your role in this team does not allow changes."}, status=403)
     counts = job_counts(job)
-    form = _form(request, job, counts.new)
+    form = _form(request, job, counts.new + counts.queued)
     if request.method == "POST" and form.is_valid():
         try:
             launched = _launch(request, job, form, confirmed=request.POST.getlist("confirm"))
@@ -118,10 +118,24 @@ def _page(request: TeamRequest, job: Job, form: LaunchForm, counts: Any) -> Http
         ),
         problems=problems,
         error="" if problems or error is None else error.message,
-        blocked=bool(error) or not counts.new or job.state == JobState.CANCELED,
+        to_launch=counts.new + counts.queued,
+        blocked=bool(error) or not counts.new + counts.queued or job.state == JobState.CANCELED,
         warnings=services.launch_warnings(job=job),
         confirmed=request.POST.getlist("confirm"),
         work_url=request.build_absolute_uri(reverse("contribute:job", args=[request.team.slug, job.pk])),
     )
     status = 422 if request.method == "POST" else 200
     return htmx.render(request, "jobs/job_launch.html", context, partial="meaning", status=status)
+
+
+@require_POST
+@team_view(may=EDIT)
+def job_launch_queued(request: TeamRequest, pk: int) -> HttpResponse:
+    """Launch the rows that wait to be launched together, without waiting any longer."""
+    job = get_job(pk)
+    launched = services.launch_queued(job=job, actor=request.user)
+    if launched:
+        messages.success(request, _done(job, launched))
+    else:
+        messages.info(request, "No row waits to be launched any more.")
+    return redirect("jobs:detail", team_slug=request.team.slug, pk=pk)

@@ -17,6 +17,7 @@ from models_app.models import CustomModel
 from .states import ContributorState, GoldSource, JobState, PageKind, PageState, UnitState
 
 MAX_UNITS_PER_PAGE = 50
+MAX_LAUNCHED_TOGETHER = 1000
 
 
 class Job(TeamOwned):
@@ -64,6 +65,12 @@ class Job(TeamOwned):
     show_machine_label = models.BooleanField(default=False)
     grid = models.BooleanField(default=False)
     auto_launch = models.BooleanField(default=False)
+    auto_launch_threshold = models.PositiveSmallIntegerField(
+        default=1, db_default=1, validators=[MinValueValidator(1), MaxValueValidator(MAX_LAUNCHED_TOGETHER)]
+    )
+    auto_launch_timeout = models.PositiveIntegerField(
+        null=True, blank=True, default=60, db_default=60, validators=[MinValueValidator(1), MaxValueValidator(86_400)]
+    )
     design_frozen_at = models.DateTimeField(null=True, blank=True)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)

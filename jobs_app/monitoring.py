@@ -48,6 +48,7 @@ class Progress:
     """
 
     new: int
+    queued: int
     waiting: int
     finalized: int
     canceled: int
@@ -65,7 +66,7 @@ class Progress:
 
     @property
     def total(self) -> int:
-        return self.new + self.launched
+        return self.new + self.queued + self.launched
 
     @property
     def left(self) -> int:
@@ -100,6 +101,7 @@ def progress_of(job: Job) -> Progress:
     newest = Judgment.objects.filter(job=job).order_by("-pk").values_list("created_at", flat=True)
     return Progress(
         new=counted.get(UnitState.NEW, 0),
+        queued=counted.get(UnitState.QUEUED, 0),
         waiting=waiting,
         finalized=finalized,
         canceled=counted.get(UnitState.CANCELED, 0),

@@ -61,9 +61,10 @@ ROWS = sorted(UnitState.row_states())
 
 @dataclass(frozen=True)
 class JobCounts:
-    """Rows of a job by what they wait for. `held` are in somebody's hands just now."""
+    """Rows of a job by what they wait for. `queued` ones are launched together; `held` ones are in work."""
 
     new: int
+    queued: int
     waiting: int
     finalized: int
     canceled: int
@@ -73,7 +74,7 @@ class JobCounts:
 
     @property
     def total(self) -> int:
-        return self.new + self.waiting + self.finalized
+        return self.new + self.queued + self.waiting + self.finalized
 
 
 def job_counts(job: Job) -> JobCounts:
@@ -84,6 +85,7 @@ def job_counts(job: Job) -> JobCounts:
     hour = timezone.now() - timedelta(hours=1)
     return JobCounts(
         new=lines.get(UnitState.NEW, 0),
+        queued=lines.get(UnitState.QUEUED, 0),
         waiting=lines.get(UnitState.JUDGABLE, 0),
         finalized=lines.get(UnitState.FINALIZED, 0),
         canceled=lines.get(UnitState.CANCELED, 0),

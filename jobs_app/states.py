@@ -31,10 +31,12 @@ class JobState(States):
 class UnitState(States):
     """A unit (a row in a job). finalized -> judgable happens when judgments turn out untrusted.
 
+    A queued row waits until enough rows are there to launch them together, or until it has waited long enough.
     A test question is golden, or hidden_gold while it is switched off; rows never become one, they are copied.
     """
 
     NEW = "new", _("Not launched")
+    QUEUED = "queued", _("Waiting to be launched")
     JUDGABLE = "judgable", _("Waiting for judgments")
     FINALIZED = "finalized", _("Finalized")
     CANCELED = "canceled", _("Canceled")
@@ -43,6 +45,7 @@ class UnitState(States):
     moves = nonmember(
         {
             "new": {"judgable", "canceled"},
+            "queued": {"judgable", "canceled", "new"},
             "judgable": {"finalized", "canceled"},
             "finalized": {"judgable"},
             "canceled": set(),
@@ -53,6 +56,7 @@ class UnitState(States):
     colors = nonmember(
         {
             "new": "secondary",
+            "queued": "secondary",
             "judgable": "azure",
             "finalized": "green",
             "canceled": "red",

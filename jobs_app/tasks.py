@@ -45,14 +45,19 @@ def settle_stale(job: Job) -> None:
 
 @shared_task(name="jobs.sweep")
 def sweep() -> None:
-    """Of all teams: give back expired pages, finish jobs that are done, send hints for what waits to be done."""
+    """Of all teams: give back expired pages, launch rows that waited long enough, finish jobs that are done.
+
+    And send hints for what waits to be done.
+    """
     with scopes_disabled():
-        released = services.release_expired_pages()
+        released, launched = services.release_expired_pages(), services.launch_overdue()
         services.finish_done_jobs()
         stale, unread = services.find_stale(), services.find_unread()
         compact(UnitTally, "job")
     if released:
         log.info("gave back %s expired pages", released)
+    if launched:
+        log.info("launched %s rows that had waited long enough", launched)
     for team_id, contributor_id in stale:
         settle.apply_async(kwargs={"team_id": team_id, "contributor_id": contributor_id}, expires=SWEEP_SECONDS)
     for team_id, upload_id in unread:

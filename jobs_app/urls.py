@@ -45,6 +45,7 @@ urlpatterns = [
         name="gold_action",
     ),
     path("<int:pk>/launch/", launch_views.job_launch, name="launch"),
+    path("<int:pk>/launch/waiting/", launch_views.job_launch_queued, name="launch_queued"),
     path("<int:pk>/settings/", views.job_settings, name="settings"),
     path("<int:pk>/copy/", views.job_copy, name="copy"),
     re_path(r"^(?P<pk>[0-9]+)/(?P<action>pause|resume|cancel)/$", views.job_action, name="action"),

@@ -120,6 +120,7 @@ FIELD_OF = {
     "most_too_small": "max_judgments_per_unit",
     "no_most": "max_judgments_per_unit",
     "no_room": "pages_per_gold",
+    "no_timeout": "auto_launch_timeout",
 }
 """The field that a refusal of the settings belongs to."""
 

@@ -1,5 +1,6 @@
 """All settings, from the environment, with safe defaults. `.env.example` explains each variable."""
 
+import sys
 from datetime import timedelta
 from pathlib import Path
 
@@ -52,6 +53,7 @@ INSTALLED_APPS = [
     "django_htmx",
     "template_partials",
     "labeling_platform.lib",
+    "labeling_platform.ops",
     "labeling_platform.accounts",
     "models_app",
     "jobs_app",
@@ -60,6 +62,7 @@ INSTALLED_APPS = [
     "labeling_platform.demo",
 ]
 MIDDLEWARE = [
+    "labeling_platform.lib.logs.RequestLog",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -147,6 +150,10 @@ CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 20
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_SEND_TASK_EVENTS = env.bool("CELERY_EVENTS", default=False)
 CELERY_TASK_DEFAULT_QUEUE = "default"
+# A queue for each worker, through which it finds out whether it still gets messages; 0: it does not look.
+CELERY_WORKER_DIRECT = True
+WORKER_SIGN_SECONDS = env.float("WORKER_SIGN_SECONDS", default=15.0)
+WORKER_SILENT_SECONDS = env.float("WORKER_SILENT_SECONDS", default=60.0)
 CELERY_TASK_ROUTES = {
     "workflows.predict": {"queue": "predict"},
     "models.train": {"queue": "train"},
@@ -156,6 +163,7 @@ CELERY_BEAT_SCHEDULE = {
     "workflows.sweep": {"task": "workflows.sweep", "schedule": 5.0, "options": {"expires": 5}},
     "models.sweep": {"task": "models.sweep", "schedule": 10.0, "options": {"expires": 10}},
     "jobs.sweep": {"task": "jobs.sweep", "schedule": 10.0, "options": {"expires": 10}},
+    "ops.sweep": {"task": "ops.sweep", "schedule": 60.0, "options": {"expires": 60}},
     "reports.sweep": {"task": "reports.sweep", "schedule": 30.0, "options": {"expires": 30}},
 }
 
@@ -186,7 +194,7 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_KEEP_ONLY_HASHED_FILES = False
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
-CSV_MAX_BYTES = env.int("CSV_MAX_BYTES", default=200 * 1000 * 1000)
+CSV_MAX_BYTES = env.int("CSV_MAX_BYTES", default=500 * 1000 * 1000)
 CSV_MAX_ROWS = env.int("CSV_MAX_ROWS", default=1_000_000)
 EVALUATION_MAX_ROWS = 100
 
@@ -262,17 +270,36 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
+# --- metrics ------------------------------------------------------------------------------------------
+METRICS_TOKEN = env("METRICS_TOKEN", default="")
+
 # --- language, time, logs -----------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = True
+LOG_FORMAT = env("LOG_FORMAT", default="") or ("text" if sys.stderr.isatty() else "json")
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "filters": {"hide_tokens": {"()": "labeling_platform.lib.logs.HideTokens"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["hide_tokens"]}},
+    "formatters": {
+        "text": {
+            "()": "labeling_platform.lib.logs.TextLines",
+            "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
+        },
+        "json": {"()": "labeling_platform.lib.logs.JsonLines"},
+    },
+    "filters": {
+        "hide_tokens": {"()": "labeling_platform.lib.logs.HideTokens"},
+        "marks": {"()": "labeling_platform.lib.logs.Marks"},
+    },
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": LOG_FORMAT,
+            "filters": ["hide_tokens", "marks"],
+        }
+    },
     "root": {"handlers": ["console"], "level": env("LOG_LEVEL", default="INFO")},
 }
 

@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path
 
-from labeling_platform import health, sample_views
+from labeling_platform import health, metrics, sample_views
 from labeling_platform.accounts.invitation_views import invitation
 from labeling_platform.accounts.views import home
 
@@ -19,6 +19,7 @@ urlpatterns = [
     path("", home, name="home"),
     path("healthz", health.healthz),
     path("readyz", health.readyz),
+    path("metrics", metrics.metrics),
     path("accounts/", include("allauth.urls")),
     path("invite/<str:token>/", invitation, name="invitation"),
     path("admin/", admin.site.urls),

@@ -1,4 +1,4 @@
-"""The form that asks for a report of a job."""
+"""The forms that ask for a report of a workflow or of a job."""
 
 from __future__ import annotations
 
@@ -11,8 +11,78 @@ from django.utils.translation import gettext_lazy as _
 
 from labeling_platform.lib.errors import Refused
 
-from .kinds import ABOUT, DEFAULTS, ISO, NATIVE, choose_options
+from .kinds import (
+    ABOUT,
+    CSV,
+    DEFAULTS,
+    DIAGNOSTICS,
+    FORMAT,
+    FORMATS,
+    ISO,
+    LAST,
+    NATIVE,
+    ONLY_FINAL,
+    SAFE_CELLS,
+    SINCE,
+    choose_options,
+)
+from .models import Report
 from .states import ReportKind
+
+EVERY, MOMENT = "every", "moment"
+
+
+class WorkflowReportForm(forms.Form):
+    """Which rows, in which format, and how. `last` is the report that the next one can go on from."""
+
+    rows = forms.ChoiceField(
+        choices=[(EVERY, _("All rows")), (LAST, _("Completed since the last report")), (MOMENT, _("Completed since"))],
+        error_messages={"invalid_choice": _("Choose one of these.")},
+    )
+    since = forms.DateTimeField(
+        label=_("Since (UTC)"),
+        widget=forms.DateTimeInput(attrs={"type": "datetime-local", "autocomplete": "off"}, format="%Y-%m-%dT%H:%M"),
+        error_messages={
+            "required": _("Say since when."),
+            "invalid": _("Write the moment as 2026-01-31 18:30, in UTC."),
+        },
+    )
+    format = forms.ChoiceField(
+        label=_("Format"),
+        choices=list(FORMATS.items()),
+        error_messages={"invalid_choice": _("Choose one of the formats.")},
+    )
+    only_final = forms.BooleanField(
+        required=False, label=_("Only final values: leave out confidences of rows that are not completed")
+    )
+    diagnostics = forms.BooleanField(required=False, label=_("Add reason, model version, line and file of each row"))
+    safe_cells = forms.BooleanField(
+        required=False,
+        label=_("Safe for spreadsheets: uploaded cells that look like formulas get an apostrophe (CSV only)"),
+    )
+
+    def __init__(self, data: QueryDict | None = None, *, last: Report | None = None) -> None:
+        usual = {**DEFAULTS[ReportKind.WORKFLOW], "rows": EVERY, SINCE: None}
+        if data is not None:
+            data = data.copy()
+            data.setdefault("rows", EVERY)
+            data.setdefault(FORMAT, CSV)
+        super().__init__(data, initial=usual)
+        self.fields[SINCE].required = data is None or data["rows"] == MOMENT
+        self.last = last
+
+    def clean(self) -> dict[str, Any]:
+        """`options` for the service."""
+        given = super().clean() or {}
+        since = {LAST: LAST, MOMENT: given.get(SINCE)}.get(str(given.get("rows")), "")
+        flags = {name: bool(given.get(name)) for name in (ONLY_FINAL, DIAGNOSTICS, SAFE_CELLS)}
+        given["options"] = {SINCE: since, FORMAT: given.get(FORMAT), **flags}
+        return given
+
+    def refuse(self, refused: Refused) -> None:
+        """Show why the service refused, at the place where it was asked for."""
+        place = {"no_report": "rows", "since_future": SINCE, "bad_option": SINCE}.get(refused.code)
+        self.add_error(place, refused.message)
 
 
 class JobReportForm(forms.Form):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -14,12 +15,22 @@ ONLY_FINAL, DIAGNOSTICS, SAFE_CELLS = "only_final", "diagnostics", "safe_cells"
 UNTRUSTED, UNFINISHED, OMIT_GOLDS = "untrusted", "unfinished", "omit_golds"
 MIN_CONFIDENCE, CONFIDENCES, DATES = "min_confidence", "confidences", "dates"
 ISO, NATIVE = "iso", "native"
+FORMAT, SINCE, LAST = "format", "since", "last"
+CSV, CSV_GZ, JSONL, JSONL_GZ = "csv", "csv.gz", "jsonl", "jsonl.gz"
+FORMATS = {CSV: "CSV", CSV_GZ: "CSV, gzipped", JSONL: "JSON Lines", JSONL_GZ: "JSON Lines, gzipped"}
+"""The formats of a workflow's report, by the end of the file's name."""
+MEDIA_TYPES = {
+    CSV: "text/csv; charset=utf-8",
+    CSV_GZ: "application/gzip",
+    JSONL: "application/jsonl; charset=utf-8",
+    JSONL_GZ: "application/gzip",
+}
 PLACES = 4
 """Decimal places of confidences and trust in reports of jobs (domain.md 4.1)."""
 
 Options = dict[str, Any]
 DEFAULTS: dict[ReportKind, Options] = {
-    ReportKind.WORKFLOW: {ONLY_FINAL: False, DIAGNOSTICS: True, SAFE_CELLS: True},
+    ReportKind.WORKFLOW: {FORMAT: CSV, SINCE: "", ONLY_FINAL: False, DIAGNOSTICS: True, SAFE_CELLS: True},
     ReportKind.AGGREGATED: {
         UNFINISHED: False,
         OMIT_GOLDS: False,
@@ -60,7 +71,8 @@ REMARKS = {
 def choose_options(kind: ReportKind, given: Mapping[str, Any]) -> Options:
     """The options of a report of this kind: what is `given`, else the usual; what does not fit the kind is dropped.
 
-    Refuses a date format that does not exist, and a minimum confidence that is not above 0 and at most 1.
+    Refuses formats that do not exist, a minimum confidence that is not above 0 and at most 1, and a moment that is
+    none. JSON is never run by a spreadsheet, so its cells stay as they came.
     """
     chosen: Options = {}
     for name, usual in DEFAULTS[kind].items():
@@ -71,9 +83,38 @@ def choose_options(kind: ReportKind, given: Mapping[str, Any]) -> Options:
             if value not in {ISO, NATIVE}:
                 raise Refused("Choose one of the two date formats.", code="bad_option")
             chosen[name] = value
+        elif name == FORMAT:
+            if value not in FORMATS:
+                raise Refused("Choose one of the formats.", code="bad_option")
+            chosen[name] = value
+        elif name == SINCE:
+            chosen[name] = _moment(value)
         else:
             chosen[name] = bool(value)
+    if is_json(chosen):
+        chosen[SAFE_CELLS] = False
     return chosen
+
+
+def is_json(options: Mapping[str, Any]) -> bool:
+    """Whether a workflow's report with these options is a list of JSON objects."""
+    return options.get(FORMAT) in {JSONL, JSONL_GZ}
+
+
+def is_gzipped(options: Mapping[str, Any]) -> bool:
+    return options.get(FORMAT) in {CSV_GZ, JSONL_GZ}
+
+
+def _moment(value: Any) -> str:
+    """A moment as ISO 8601 in UTC, so that equal ones are equal texts; "" for none. Without an offset it is UTC."""
+    if value is None or value == "":
+        return ""
+    try:
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).strip())
+        moment = moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise Refused("Write the moment as 2026-01-31 18:30, in UTC.", code="bad_option") from error
+    return moment.isoformat().replace("+00:00", "Z")
 
 
 def _confidence(value: Any) -> str:
@@ -99,6 +140,10 @@ def remarks_on(kind: str, options: Mapping[str, Any]) -> list[str]:
         remarks.append("dates as 1/28/2016 19:02:18")
     if usual.get(DIAGNOSTICS) and not options.get(DIAGNOSTICS):
         remarks.append("without diagnostic columns")
-    if usual.get(SAFE_CELLS) and not options.get(SAFE_CELLS):
+    if options.get(FORMAT, CSV) != CSV:
+        remarks.insert(0, FORMATS[options[FORMAT]])
+    if options.get(SINCE):
+        remarks.append(f"completed since {options[SINCE][:16].replace('T', ' ')}")
+    if usual.get(SAFE_CELLS) and not options.get(SAFE_CELLS) and not is_json(options):
         remarks.append("cells as they came")
     return remarks

@@ -9,25 +9,42 @@ from labeling_platform.lib.states import States, nonmember
 
 
 class ReportState(States):
-    """queued -> building -> ready -> expired, or failed with a reason; building -> queued when a worker died."""
+    """queued -> building -> ready -> expired, or failed with a reason, or canceled by a person.
+
+    building -> queued when a worker died.
+    """
 
     QUEUED = "queued", _("Queued")
     BUILDING = "building", _("Building")
     READY = "ready", _("Ready")
     FAILED = "failed", _("Failed")
     EXPIRED = "expired", _("Expired")
+    CANCELED = "canceled", _("Canceled")
     moves = nonmember(
         {
-            "queued": {"building", "failed"},
-            "building": {"queued", "ready", "failed"},
+            "queued": {"building", "failed", "canceled"},
+            "building": {"queued", "ready", "failed", "canceled"},
             "ready": {"expired"},
             "failed": set(),
             "expired": set(),
+            "canceled": set(),
         }
     )
     colors = nonmember(
-        {"queued": "azure", "building": "azure", "ready": "green", "failed": "red", "expired": "secondary"}
+        {
+            "queued": "azure",
+            "building": "azure",
+            "ready": "green",
+            "failed": "red",
+            "expired": "secondary",
+            "canceled": "secondary",
+        }
     )
+
+    @classmethod
+    def under_way(cls) -> set[str]:
+        """The states of a report that somebody still waits for."""
+        return {cls.QUEUED.value, cls.BUILDING.value}
 
 
 class ReportKind(models.TextChoices):

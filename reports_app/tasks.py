@@ -15,9 +15,11 @@ from .models import Report
 
 log = logging.getLogger(__name__)
 SWEEP_SECONDS = 30
+LONGEST_SECONDS = 1800
+"""A builder keeps its lease by heartbeats, so a long report is no reason to fear that its worker is dead."""
 
 
-@shared_task(base=TeamTask, name="reports.build")
+@shared_task(base=TeamTask, name="reports.build", soft_time_limit=LONGEST_SECONDS, time_limit=LONGEST_SECONDS + 60)
 def build(*, team_id: int, report_id: int) -> None:
     """Build one report. A failure that is ours leaves it to the sweeper, which tries a few times."""
     report = Report.objects.select_related("workflow", "job").filter(pk=report_id).first()

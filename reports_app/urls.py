@@ -11,5 +11,6 @@ urlpatterns = [
     path("workflow/<int:workflow_pk>/request/", views.request_report, name="request"),
     path("jobs/<int:job_pk>/", views.job_reports, name="job"),
     path("jobs/<int:job_pk>/request/", views.request_job_report, name="job_request"),
+    path("<int:pk>/cancel/", views.cancel, name="cancel"),
     path("<int:pk>/download/", views.download, name="download"),
 ]

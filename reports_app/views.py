@@ -25,8 +25,7 @@ from workflows_app.presenting import page_context
 from workflows_app.states import STATUS_LINES, WorkflowState
 
 from . import services, tasks
-from .forms import JobReportForm
-from .kinds import DEFAULTS
+from .forms import JobReportForm, WorkflowReportForm
 from .models import Report
 from .states import ReportKind, ReportState
 
@@ -42,7 +41,11 @@ def report_list(request: TeamRequest) -> HttpResponse:
     if not with_workflows:
         reports = reports.exclude(kind=ReportKind.WORKFLOW)
     page = Paginator(reports, 25).get_page(request.GET.get("page"))
-    return render(request, "reports/report_list.html", {"page": page, "with_workflows": with_workflows})
+    return render(
+        request,
+        "reports/report_list.html",
+        {"page": page, "with_workflows": with_workflows, "can_edit": request.membership.may(EDIT)},
+    )
 
 
 # --- of a workflow ------------------------------------------------------------------------------------
@@ -65,14 +68,20 @@ def newest(reports: QuerySet[Report]) -> dict[str, object]:
 def workflow_reports(request: TeamRequest, workflow_pk: int) -> HttpResponse:
     """The Report tab; for htmx only the list of reports."""
     workflow = get_workflow(request, workflow_pk)
+    form = WorkflowReportForm(last=services.latest_report(workflow=workflow))
+    return _of_workflow(request, workflow, form)
+
+
+def _of_workflow(request: TeamRequest, workflow: Workflow, form: WorkflowReportForm) -> HttpResponse:
     context = {
         **page_context(request, workflow, "report"),
         **newest(Report.objects.filter(workflow=workflow)),
         "launched": workflow.state != WorkflowState.DRAFT,
         "status_lines": STATUS_LINES,
-        "options": DEFAULTS[ReportKind.WORKFLOW],
+        "form": form,
     }
-    return htmx.render(request, "reports/workflow_reports.html", context, partial="reports")
+    status = 422 if form.is_bound else 200
+    return htmx.render(request, "reports/workflow_reports.html", context, partial="reports", status=status)
 
 
 @require_POST
@@ -80,13 +89,16 @@ def workflow_reports(request: TeamRequest, workflow_pk: int) -> HttpResponse:
 def request_report(request: TeamRequest, workflow_pk: int) -> HttpResponse:
     """Ask for a report; it is built in the background."""
     workflow = get_workflow(request, workflow_pk)
-    options = {name: name in request.POST for name in DEFAULTS[ReportKind.WORKFLOW]}
+    form = WorkflowReportForm(request.POST, last=services.latest_report(workflow=workflow))
+    if not form.is_valid():
+        return _of_workflow(request, workflow, form)
     try:
-        report = services.request_report(workflow=workflow, actor=request.user, options=options)
-        tasks.build.delay_on_commit(team_id=request.team.pk, report_id=report.pk)
+        report = services.request_report(workflow=workflow, actor=request.user, options=form.cleaned_data["options"])
     except Refused as refused:
-        messages.error(request, refused.message)
-    return redirect("reports:workflow", team_slug=request.team.slug, workflow_pk=workflow.pk)
+        form.refuse(refused)
+        return _of_workflow(request, workflow, form)
+    tasks.build.delay_on_commit(team_id=request.team.pk, report_id=report.pk)
+    return redirect(_page_of(request, report))
 
 
 # --- of a job -----------------------------------------------------------------------------------------
@@ -119,20 +131,46 @@ def request_job_report(request: TeamRequest, job_pk: int) -> HttpResponse:
         form.add_error("kind", refused.message)
         return _results(request, job, form)
     tasks.build.delay_on_commit(team_id=request.team.pk, report_id=report.pk)
-    return redirect(reverse("reports:job", args=[request.team.slug, job.pk]) + "#reports")
+    return redirect(_page_of(request, report))
 
 
-# --- the file -----------------------------------------------------------------------------------------
+# --- one report ---------------------------------------------------------------------------------------
+
+
+def get_report(request: TeamRequest, pk: int) -> Report | None:
+    """The team's report, or 404; None when it takes a feature that the team has not."""
+    found = Report.objects.select_related("workflow", "job", "team")
+    report: Report = get_object_or_404(found, pk=pk, team=request.team)
+    of_workflow = report.kind == ReportKind.WORKFLOW
+    return None if of_workflow and Feature.ML_ASSISTED_LABELING not in request.features else report
+
+
+def _page_of(request: TeamRequest, report: Report) -> str:
+    """Where the report is listed with others of its workflow or job."""
+    name = "workflow" if report.job_id is None else "job"
+    return reverse(f"reports:{name}", args=[request.team.slug, report.subject.pk]) + "#reports"
+
+
+@require_POST
+@team_view(may=EDIT)
+def cancel(request: TeamRequest, pk: int) -> HttpResponse:
+    """Stop a report that is not done."""
+    report = get_report(request, pk)
+    if report is None:
+        return render(request, "403.html", {"exception": CONTACT}, status=403)
+    try:
+        services.cancel_report(report=report, actor=request.user)
+    except Refused as refused:
+        messages.error(request, refused.message)
+    return redirect(_page_of(request, report))
 
 
 @require_safe
 @team_view(may=VIEW)
 def download(request: TeamRequest, pk: int) -> HttpResponse | FileResponse:
     """The report's file, streamed. That of a workflow takes the feature."""
-    found = Report.objects.select_related("workflow", "job")
-    report: Report = get_object_or_404(found, pk=pk, team=request.team)
-    of_workflow = report.kind == ReportKind.WORKFLOW
-    if of_workflow and Feature.ML_ASSISTED_LABELING not in request.features:
+    report = get_report(request, pk)
+    if report is None:
         return render(request, "403.html", {"exception": CONTACT}, status=403)
     if report.state != ReportState.READY:
         raise Http404
@@ -144,6 +182,6 @@ def download(request: TeamRequest, pk: int) -> HttpResponse | FileResponse:
         file,
         as_attachment=True,
         filename=services.file_name(report),
-        content_type="text/csv; charset=utf-8" if of_workflow else "application/zip",
+        content_type=services.media_type(report),
         headers={"X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-store"},
     )

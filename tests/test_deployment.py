@@ -54,3 +54,44 @@ def test_the_image_copies_files_that_exist() -> None:
         part for line in lines if line.startswith("COPY") and "--from" not in line for part in line.split()[1:-1]
     ]
     assert [source for source in sources if not (PROJECT / source).exists()] == []
+
+
+LASTING = ["web", "worker", "trainer", "beat", "postgres", "valkey", "s3", "flower"]
+
+
+def test_what_lasts_is_restarted_and_looked_after() -> None:
+    services = compose()
+    assert {name for name, service in services.items() if service.get("restart") == "unless-stopped"} == set(LASTING)
+    # The image of web has a health check of its own.
+    assert [name for name in LASTING if name != "web" and not services[name].get("healthcheck", {}).get("test")] == []
+    assert "HEALTHCHECK" in (PROJECT / "Dockerfile").read_text()
+
+
+def test_everybody_has_time_to_end() -> None:
+    """A worker gives back its rows at once and ends its task; the supervisor waits about as long."""
+    grace = {name: int(compose()[name]["stop_grace_period"].removesuffix("s")) for name in OURS if name != "migrate"}
+    assert grace == {"web": 40, "worker": 30, "trainer": 30, "beat": 10}
+
+
+def test_health_checks_ask_for_the_names_that_the_workers_have() -> None:
+    for name in ("worker", "trainer"):
+        service = compose()[name]
+        assert service["command"].endswith(f"-n {name}@%h")
+        assert service["healthcheck"]["test"][-1] == f"python manage.py alive {name}@$$HOSTNAME"
+
+
+def test_flower_needs_a_password_and_is_not_reached_from_outside() -> None:
+    flower = compose()["flower"]
+    assert flower["profiles"] == ["ops"]
+    assert [port.split(":")[0] for port in flower["ports"]] == ["127.0.0.1"]
+    assert flower["entrypoint"][-1].startswith(': "$${FLOWER_BASIC_AUTH:?')
+
+
+def test_published_ports_are_on_loopback_only() -> None:
+    assert [
+        port for service in compose().values() for port in service.get("ports", []) if not port.startswith("127.")
+    ] == []
+
+
+def test_logs_are_for_programs() -> None:
+    assert {compose()[name]["environment"]["LOG_FORMAT"] for name in OURS} == {"json"}

@@ -89,6 +89,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "jobs:gold": ("GET", "view"),
     "jobs:gold_action": ("POST", "edit"),
     "jobs:launch": ("GET", "view"),
+    "jobs:launch_queued": ("POST", "edit"),
     "jobs:copy": ("GET POST", "edit"),
     "jobs:action": ("POST", "edit"),
     "contribute:list": ("GET", "label"),
@@ -114,6 +115,8 @@ TABLE: dict[str, tuple[str, str]] = {
     "workflows:upload_file": ("GET", "edit"),
     "workflows:upload_confirm": ("POST", "edit"),
     "workflows:upload_discard": ("POST", "edit"),
+    "workflows:upload_cancel": ("POST", "edit"),
+    "workflows:upload_problems": ("GET", "view"),
     "workflows:rows": ("GET", "view"),
     "workflows:row": ("GET", "view"),
     "reports:list": ("GET", "view"),
@@ -122,6 +125,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "reports:job": ("GET", "view"),
     "reports:job_request": ("POST", "edit"),
     "reports:download": ("GET", "view"),
+    "reports:cancel": ("POST", "edit"),
 }
 ROLES = ["owner", "member", "viewer", "contributor"]
 World = dict[str, Any]
@@ -278,7 +282,7 @@ def test_the_table_names_every_page_and_what_it_takes() -> None:
 
 def test_pages_of_models_and_workflows_take_the_feature() -> None:
     without = {name for name, view in names().items() if view.team_access[1] == ""}
-    of_jobs = {"reports:list", "reports:job", "reports:job_request", "reports:download"}
+    of_jobs = {"reports:list", "reports:job", "reports:job_request", "reports:download", "reports:cancel"}
     assert {name.split(":")[0] for name in without - of_jobs} <= {"teams", "jobs", "contribute"}
 
 

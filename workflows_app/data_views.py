@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.contrib import messages
 from django.http import FileResponse, Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
@@ -11,15 +9,17 @@ from django.views.decorators.http import require_POST, require_safe
 
 from labeling_platform.accounts.tenancy import TeamRequest
 from labeling_platform.lib import htmx
+from labeling_platform.lib.csvio import CsvProblem, CsvRefused, problems_file
+from labeling_platform.lib.downloads import csv_download
 from labeling_platform.lib.errors import Refused
-from labeling_platform.lib.forms import CsvFileForm
+from labeling_platform.lib.paging import page_by_key
 from labeling_platform.lib.storage import open_file
 
-from . import services, tasks
-from .forms import RowFilterForm
+from . import ingest, services, tasks
+from .forms import RowFilterForm, RowsFileForm
 from .models import Workflow, WorkflowRow, WorkflowUpload
 from .presenting import page_context, row_views
-from .querysets import Rows, in_status, with_status
+from .querysets import Rows, in_class, in_status, with_status
 from .views import get_workflow, may_edit, may_view, to_workflow
 
 ROWS_PER_PAGE = 50
@@ -29,10 +29,10 @@ ROWS_PER_PAGE = 50
 @may_view
 def data(request: TeamRequest, pk: int) -> HttpResponse:
     """The Data tab: upload, and what became of the uploads."""
-    return data_page(request, get_workflow(request, pk), CsvFileForm())
+    return data_page(request, get_workflow(request, pk), RowsFileForm())
 
 
-def data_page(request: TeamRequest, workflow: Workflow, form: CsvFileForm, status: int = 200) -> HttpResponse:
+def data_page(request: TeamRequest, workflow: Workflow, form: RowsFileForm, status: int = 200) -> HttpResponse:
     """The Data tab, or for htmx its list of uploads."""
     uploads = list(WorkflowUpload.objects.filter(workflow=workflow).select_related("created_by", "duplicate_of")[:50])
     context = {
@@ -51,10 +51,13 @@ def data_page(request: TeamRequest, workflow: Workflow, form: CsvFileForm, statu
 def upload(request: TeamRequest, pk: int) -> HttpResponse:
     """Take in a CSV of unlabelled data; it is read in the background."""
     workflow = get_workflow(request, pk)
-    form = CsvFileForm(request.POST, request.FILES)
+    form = RowsFileForm(request.POST, request.FILES)
     if form.is_valid():
+        given = form.cleaned_data
         try:
-            received = services.receive_rows(workflow=workflow, file=form.cleaned_data["file"], actor=request.user)
+            received = services.receive_rows(
+                workflow=workflow, file=given["file"], actor=request.user, key_column=given["key_column"]
+            )
         except Refused as refused:
             form.add_error("file", refused.message)
         else:
@@ -94,6 +97,33 @@ def upload_discard(request: TeamRequest, pk: int, upload_pk: int) -> HttpRespons
     return redirect("workflows:data", team_slug=request.team.slug, pk=pk)
 
 
+@require_POST
+@may_edit
+def upload_cancel(request: TeamRequest, pk: int, upload_pk: int) -> HttpResponse:
+    """Stop the reading of a file and take its rows out again."""
+    found = get_upload(request, pk, upload_pk)
+    try:
+        services.cancel_upload(upload=found, actor=request.user)
+        tasks.clear_canceled.delay_on_commit(team_id=request.team.pk, upload_id=found.pk)
+        messages.success(request, f"The reading of {found.original_name} was canceled; its rows are taken out.")
+    except Refused as refused:
+        messages.info(request, refused.message)
+    return redirect("workflows:data", team_slug=request.team.slug, pk=pk)
+
+
+@require_safe
+@may_view
+def upload_problems(request: TeamRequest, pk: int, upload_pk: int) -> FileResponse:
+    """All problems of a file as a CSV: line, column, what is wrong."""
+    found = get_upload(request, pk, upload_pk)
+    try:
+        file = problems_file(ingest.all_problems(found))
+    except (CsvRefused, FileNotFoundError):
+        # The file is gone: what was kept is all there is.
+        file = problems_file(CsvProblem(**kept) for kept in found.problems)
+    return csv_download(file, f"problems-{found.pk}.csv")
+
+
 @require_safe
 @may_view
 def upload_detail(request: TeamRequest, pk: int, upload_pk: int) -> HttpResponse:
@@ -112,13 +142,7 @@ def upload_file(request: TeamRequest, pk: int, upload_pk: int) -> FileResponse:
         file = open_file(found.file)
     except FileNotFoundError as error:
         raise Http404 from error
-    return FileResponse(
-        file,
-        as_attachment=True,
-        filename=found.original_name,
-        content_type="text/csv; charset=utf-8",
-        headers={"X-Content-Type-Options": "nosniff"},
-    )
+    return csv_download(file, found.original_name)
 
 
 @require_safe
@@ -126,44 +150,21 @@ def upload_file(request: TeamRequest, pk: int, upload_pk: int) -> FileResponse:
 def rows(request: TeamRequest, pk: int) -> HttpResponse:
     """The rows, filtered, page by page by key."""
     workflow = get_workflow(request, pk)
-    form = RowFilterForm(request.GET or None, outcomes=workflow.outcomes)
+    form = RowFilterForm(request.GET, outcomes=workflow.outcomes)
     found: Rows = WorkflowRow.objects.filter(workflow=workflow).select_related("upload")
-    chosen = form.cleaned_data if form.is_valid() else {}
-    if chosen.get("status"):
-        found = in_status(found, chosen["status"])
-    if chosen.get("label"):
-        found = found.filter(predicted=chosen["label"])
+    chosen = form.chosen
+    if chosen["status"]:
+        found = in_status(found, chosen["status"], workflow=workflow)
+    found = in_class(found, chosen["label"], at_least=chosen["at_least"], at_most=chosen["at_most"])
+    page = page_by_key(with_status(found), request.GET, size=ROWS_PER_PAGE, by=form.ordered_by)
     context = {
         **page_context(request, workflow, "rows"),
         "form": form,
-        "filtered": any(chosen.values()),
-        **_page_by_key(request, with_status(found)),
+        "filtered": form.filtered,
+        "page": page,
+        "rows": row_views(request, workflow, page.items),
     }
-    context["rows"] = row_views(request, workflow, context["rows"])
     return htmx.render(request, "workflows/rows.html", context, partial="rows")
-
-
-def _page_by_key(request: TeamRequest, found: Rows) -> dict[str, Any]:
-    """`rows` of one page, with the keys to go on from: `older` and `newer` are None at the ends."""
-    before, after = _key(request, "before"), _key(request, "after")
-    if before:
-        page = list(found.filter(pk__lt=before).order_by("-pk")[: ROWS_PER_PAGE + 1])
-        more_before, more_after = len(page) > ROWS_PER_PAGE, True
-        page = page[:ROWS_PER_PAGE][::-1]
-    else:
-        page = list(found.filter(pk__gt=after).order_by("pk")[: ROWS_PER_PAGE + 1])
-        more_before, more_after = after > 0, len(page) > ROWS_PER_PAGE
-        page = page[:ROWS_PER_PAGE]
-    return {
-        "rows": page,
-        "previous": page[0].pk if page and more_before else None,
-        "next": page[-1].pk if page and more_after else None,
-    }
-
-
-def _key(request: TeamRequest, name: str) -> int:
-    text = request.GET.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 18 else 0
 
 
 @require_safe

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
 from jobs_app.models import Job
+from labeling_platform.lib.forms import CsvFileForm
 from models_app.models import CustomModel
 
 from .models import WorkflowKind
@@ -71,11 +72,44 @@ class WorkflowForm(forms.Form):
         return data
 
 
+class RowsFileForm(CsvFileForm):
+    """Asks for a CSV of unlabelled data, and perhaps for the column whose values tell its rows apart."""
+
+    key_column = forms.CharField(
+        label=_("Key column (optional)"),
+        required=False,
+        max_length=100,
+        help_text=_(
+            "A column such as sku or image_url. A row whose value in it is in this workflow already is left out, so"
+            " a longer version of the same file adds only what is new."
+        ),
+        widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
+    )
+
+
+if TYPE_CHECKING:
+    from django.utils.functional import _StrOrPromise
+
+UPLOADED, LEAST_SURE = "uploaded", "confidence"
+
+
+def _percent(label: _StrOrPromise) -> forms.FloatField:
+    widget = forms.NumberInput(attrs={"min": "0", "max": "100", "step": "any", "inputmode": "decimal"})
+    return forms.FloatField(label=label, required=False, min_value=0, max_value=100, widget=widget)
+
+
 class RowFilterForm(forms.Form):
-    """Which rows of a workflow to show."""
+    """Which rows of a workflow to show, in which order. Whatever makes no sense counts as not given."""
 
     status = forms.ChoiceField(label=_("Status"), required=False)
     label = forms.ChoiceField(label=_("Predicted class"), required=False)
+    at_least = _percent(_("Confidence from, %"))
+    at_most = _percent(_("to, %"))
+    order = forms.ChoiceField(
+        label=_("Order"),
+        required=False,
+        choices=[(UPLOADED, _("As uploaded")), (LEAST_SURE, _("Least sure first"))],
+    )
 
     def __init__(self, *args: Any, outcomes: list[str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -83,3 +117,28 @@ class RowFilterForm(forms.Form):
         self.fields["status"].choices = [("", _("All statuses")), *statuses]  # type: ignore[attr-defined]
         classes = [(outcome, outcome) for outcome in outcomes]
         self.fields["label"].choices = [("", _("All classes")), *classes]  # type: ignore[attr-defined]
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """`status`, `label`, `at_least` and `at_most` as shares, `order`; "" or None for what is not chosen."""
+        self.is_valid()
+        given = self.cleaned_data
+        shares = {name: given.get(name) for name in ("at_least", "at_most")}
+        return {
+            "status": given.get("status", ""),
+            "label": given.get("label", ""),
+            "order": given.get("order", ""),
+            **{name: None if share is None else share / 100 for name, share in shares.items()},
+        }
+
+    @property
+    def filtered(self) -> bool:
+        """Whether not all rows are asked for."""
+        return any(value not in ("", None) for name, value in self.chosen.items() if name != "order")
+
+    @property
+    def ordered_by(self) -> str:
+        """The field by which to order: rows of a class or of some confidence come least sure first, as others can."""
+        chosen = self.chosen
+        narrowed = chosen["label"] or chosen["at_least"] is not None or chosen["at_most"] is not None
+        return "confidence" if narrowed or chosen["order"] == LEAST_SURE else ""

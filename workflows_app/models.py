@@ -27,6 +27,7 @@ class Workflow(TeamOwned):
     """A model in at most one workflow (one-to-one); a job may serve several.
 
     `version`, `outcomes` and the routing are frozen at launch; every row remembers the version that scored it.
+    `served_at`: when a worker last turned to its rows (teams take turns).
     """
 
     name = models.CharField(max_length=150)
@@ -41,6 +42,7 @@ class Workflow(TeamOwned):
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     launched_at = models.DateTimeField(null=True, blank=True)
+    served_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["-id"]
@@ -65,26 +67,45 @@ class Workflow(TeamOwned):
 
 
 class WorkflowUpload(TeamOwned, ResumableUpload):
-    """A CSV of unlabelled data; `columns` are its headers in order (image_url among them)."""
+    """A CSV of unlabelled data; `columns` are its headers in order (image_url among them).
+
+    With a `key_column`, a row whose key is in the workflow already is left out: `rows_repeated` says how many.
+    """
 
     workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, related_name="uploads")
+    key_column = models.CharField(max_length=100, blank=True)
+    rows_repeated = models.IntegerField(default=0)
 
     class Meta:
         ordering = ["-id"]
         indexes = [models.Index(fields=["workflow", "sha256"], name="workflow_upload_sha256")]
 
+    @property
+    def rows_listed(self) -> int:
+        """How many lines have a problem that is listed, or would be if there were room."""
+        return self.rows_bad + self.rows_repeated
+
 
 class WorkflowRow(TeamOwned):
     """One uploaded line on its way: claimed in chunks under a lease, scored, decided, perhaps routed.
 
-    `cells` are the values of the upload's columns in order. `token` rises with every claim; a worker may only
-    finish a row with the token it was given (fencing, reference/reliability.md B2). `scores` follow the
-    workflow's outcomes. Whether a person answered is read through `unit`, never copied here.
+    `key` is the cell of the upload's key column, if it has one: once in a workflow. `cells` are the values of the
+    upload's columns in order. `token` rises with every claim; a worker may only finish a row with the token it was
+    given (fencing, reference/reliability.md B2). `scores` follow the workflow's outcomes. Whether a person answered is
+    read through `unit`, never copied here.
     """
 
-    workflow = models.ForeignKey(Workflow, on_delete=models.CASCADE, related_name="rows")
-    upload = models.ForeignKey(WorkflowUpload, on_delete=models.CASCADE, related_name="rows")
+    # A foreign key is checked row by row, which takes most of the time of adding a million of them. Here triggers
+    # check whose the rows of a statement are all at once (migration 0007): upload, workflow and team together.
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="+", db_constraint=False, db_index=False)
+    workflow = models.ForeignKey(
+        Workflow, on_delete=models.CASCADE, related_name="rows", db_constraint=False, db_index=False
+    )
+    upload = models.ForeignKey(
+        WorkflowUpload, on_delete=models.CASCADE, related_name="rows", db_constraint=False, db_index=False
+    )
     line = models.IntegerField()
+    key = models.CharField(max_length=200, null=True)  # noqa: DJ001 - null: no key, and no entry in the index
     image_url = models.TextField()
     cells = ArrayField(models.TextField())
     state = models.CharField(max_length=10, choices=RowState.choices, default=RowState.AWAITING)
@@ -92,7 +113,7 @@ class WorkflowRow(TeamOwned):
     token = models.BigIntegerField(default=0)
     lease_until = models.DateTimeField(null=True)
     not_before = models.DateTimeField(null=True)
-    version = models.ForeignKey(ModelVersion, null=True, on_delete=models.PROTECT, related_name="+")
+    version = models.ForeignKey(ModelVersion, null=True, on_delete=models.PROTECT, related_name="+", db_index=False)
     scores = ArrayField(models.FloatField(), null=True)
     predicted = models.CharField(max_length=100, blank=True)
     confidence = models.FloatField(null=True)
@@ -106,6 +127,9 @@ class WorkflowRow(TeamOwned):
         ordering = ["id"]
         constraints = [
             models.UniqueConstraint(fields=["upload", "line"], name="workflow_row_once"),
+            models.UniqueConstraint(
+                fields=["workflow", "key"], name="workflow_row_key", condition=models.Q(key__isnull=False)
+            ),
             models.CheckConstraint(condition=models.Q(state__in=RowState.values), name="workflow_row_state"),
             models.CheckConstraint(
                 condition=~models.Q(state__in=["confident", "routed"])
@@ -121,9 +145,22 @@ class WorkflowRow(TeamOwned):
                 name="routed_rows_have_units",
             ),
         ]
+        # No index names what a claim changes (token, attempts, lease_until, not_before), and pages are filled by half
+        # (migration 0006): so the new version of a claimed row stays in its page and no index has to be written.
         indexes = [
-            models.Index(fields=["workflow", "id"], name="row_waiting", condition=models.Q(state="awaiting")),
+            models.Index(fields=["workflow", "id"], name="row_in_order"),
             models.Index(fields=["workflow", "state", "id"], name="row_by_state"),
+            models.Index(
+                fields=["workflow", "confidence", "id"],
+                name="row_by_confidence",
+                condition=models.Q(confidence__isnull=False),
+            ),
+            models.Index(
+                fields=["workflow", "predicted", "confidence", "id"],
+                name="row_by_class",
+                condition=models.Q(confidence__isnull=False),
+            ),
+            models.Index(fields=["version"], name="row_by_version", condition=models.Q(version__isnull=False)),
         ]
 
     @property

@@ -9,6 +9,7 @@ from datetime import timedelta
 from django.db.models import Case, CharField, Count, Min, Q, QuerySet, Sum, Value, When
 from django.utils import timezone
 
+from jobs_app.models import Unit
 from jobs_app.states import UnitState
 from labeling_platform.lib.tallies import tallies
 
@@ -25,6 +26,7 @@ from .states import (
 )
 
 Rows = QuerySet[WorkflowRow]
+FEW = 2000
 RATE_WINDOW = timedelta(seconds=30)
 _FINAL = Q(unit__state=UnitState.FINALIZED)
 CONDITIONS: dict[str, Q] = {
@@ -44,9 +46,32 @@ def with_status(rows: Rows) -> Rows:
     return rows.select_related("unit").annotate(status=Case(*cases, output_field=CharField()))
 
 
-def in_status(rows: Rows, key: str) -> Rows:
-    """Those of `rows` in the status line `key`; a key that does not exist gives none."""
-    return rows.filter(CONDITIONS[key]) if key in CONDITIONS else rows.none()
+def in_status(rows: Rows, key: str, *, workflow: Workflow) -> Rows:
+    """Those of the workflow's `rows` in the status line `key`; a key that does not exist gives none.
+
+    What people did stands at the units. Among very many routed rows a few finished ones, or a few unfinished, are
+    found from there.
+    """
+    if key not in CONDITIONS:
+        return rows.none()
+    if key in {AWAITING_HUMAN.key, HUMAN_LABELED.key} and tallied_rows(workflow)[key] <= FEW:
+        units = Unit.objects.filter(job=workflow.job_id)
+        final = Q(state=UnitState.FINALIZED)
+        units = units.filter(final if key == HUMAN_LABELED.key else ~final)
+        mine = WorkflowRow.objects.filter(workflow=workflow, unit__in=units)
+        return rows.filter(pk__in=list(mine.values_list("pk", flat=True)))
+    return rows.filter(CONDITIONS[key])
+
+
+def in_class(rows: Rows, label: str, *, at_least: float | None = None, at_most: float | None = None) -> Rows:
+    """Those of `rows` that the model takes for `label` ("": any class), with a confidence in these bounds."""
+    if label:
+        rows = rows.filter(predicted=label)
+    if at_least is not None:
+        rows = rows.filter(confidence__gte=at_least)
+    if at_most is not None:
+        rows = rows.filter(confidence__lte=at_most)
+    return rows
 
 
 @dataclass(frozen=True)

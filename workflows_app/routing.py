@@ -47,13 +47,14 @@ def decide(
     Raises ValueError for a threshold outside (0.5, 1], no scores, or scores that are not numbers in [0, 1].
     """
     check_threshold(threshold)
-    exact = [Decimal(repr(float(score))) for score in scores]
-    if not exact or not all(score.is_finite() and 0 <= score <= 1 for score in exact):
+    numbers = [float(score) for score in scores]
+    if not numbers or not all(0 <= number <= 1 for number in numbers):
         raise ValueError("A row needs one confidence between 0 and 1 for every outcome.")
-    confidence = max(exact)
+    highest = max(numbers)
+    confidence = Decimal(repr(highest))  # numbers print in their own order, so this is the highest decimal, too
     reason = ""
     if confidence < threshold:
         reason = LOW_CONFIDENCE
     elif unlike and route_unlike:
         reason = UNLIKE
-    return Decision(bool(reason), reason, exact.index(confidence), confidence)
+    return Decision(bool(reason), reason, numbers.index(highest), confidence)

@@ -6,6 +6,7 @@ read_rows -> predict -> predict -> ... ; the sweeper sends again what got lost.
 from __future__ import annotations
 
 import logging
+import time
 
 from celery import shared_task
 from django.db import transaction
@@ -20,6 +21,7 @@ from .states import WorkflowState
 
 log = logging.getLogger(__name__)
 SWEEP_SECONDS = 5
+CLEAR_SECONDS = 20.0
 
 
 @shared_task(base=TeamTask, name="workflows.read_rows")
@@ -35,9 +37,20 @@ def read_rows(*, team_id: int, upload_id: int) -> None:
         predict.delay(team_id=team_id, workflow_id=upload.workflow_id)
 
 
+@shared_task(base=TeamTask, name="workflows.clear_canceled")
+def clear_canceled(*, team_id: int, upload_id: int) -> None:
+    """Take the rows of a canceled upload out, for some seconds at a time."""
+    upload = WorkflowUpload.objects.filter(pk=upload_id).first()
+    until = time.monotonic() + CLEAR_SECONDS
+    while upload is not None and services.clear_canceled(upload=upload):
+        if time.monotonic() > until:
+            clear_canceled.delay(team_id=team_id, upload_id=upload_id)
+            return
+
+
 @shared_task(base=TeamTask, name="workflows.predict")
 def predict(*, team_id: int, workflow_id: int, spread: bool = True) -> None:
-    """Predict rows for a few seconds, then stand at the end of the queue again, so that teams take turns.
+    """Predict rows for a few seconds, then call for whoever's turn it is: teams take turns.
 
     With `spread`, other free workers are called to the same workflow at once when it has many rows.
     """
@@ -49,8 +62,13 @@ def predict(*, team_id: int, workflow_id: int, spread: bool = True) -> None:
             predict.apply_async(
                 kwargs={"team_id": team_id, "workflow_id": workflow_id, "spread": False}, expires=SWEEP_SECONDS
             )
-    if services.predict_rows(workflow=workflow):
-        predict.delay(team_id=team_id, workflow_id=workflow_id, spread=False)
+    services.take_turn(workflow=workflow)
+    if not services.predict_rows(workflow=workflow):
+        services.flush_routed(workflow=workflow)
+    with scopes_disabled():
+        turn = services.next_turn()
+    if turn is not None:
+        predict.delay(team_id=turn.team_id, workflow_id=turn.workflow_id, spread=False)
 
 
 @shared_task(name="workflows.sweep")
@@ -58,11 +76,12 @@ def sweep() -> None:
     """Send hints again for whatever waits and nobody works on; they expire before the next sweep."""
     with scopes_disabled():
         with transaction.atomic():
-            services.fail_poisoned()
             compact(RowTally, "workflow")
-        hints, unread = services.find_hints(), services.find_unread()
+        hints, unread, canceled = services.find_hints(), services.find_unread(), services.find_canceled()
     for team_id, upload_id in unread:
         read_rows.apply_async(kwargs={"team_id": team_id, "upload_id": upload_id}, expires=SWEEP_SECONDS)
+    for team_id, upload_id in canceled:
+        clear_canceled.apply_async(kwargs={"team_id": team_id, "upload_id": upload_id}, expires=SWEEP_SECONDS)
     for hint in hints:
         kwargs = {"team_id": hint.team_id, "workflow_id": hint.workflow_id, "spread": False}
         predict.apply_async(kwargs=kwargs, expires=SWEEP_SECONDS)

@@ -23,6 +23,8 @@ urlpatterns = [
     path("<int:pk>/uploads/<int:upload_pk>/file/", data_views.upload_file, name="upload_file"),
     path("<int:pk>/uploads/<int:upload_pk>/confirm/", data_views.upload_confirm, name="upload_confirm"),
     path("<int:pk>/uploads/<int:upload_pk>/discard/", data_views.upload_discard, name="upload_discard"),
+    path("<int:pk>/uploads/<int:upload_pk>/cancel/", data_views.upload_cancel, name="upload_cancel"),
+    path("<int:pk>/uploads/<int:upload_pk>/problems/", data_views.upload_problems, name="upload_problems"),
     path("<int:pk>/rows/", data_views.rows, name="rows"),
     path("<int:pk>/rows/<int:row_pk>/", data_views.row, name="row"),
 ]

@@ -1,5 +1,6 @@
 """What can be done with jobs, their rows, test questions, pages and contributors."""
 
+from .arrivals import launch_overdue, launch_queued
 from .data import (
     columns_differ,
     confirm_upload,
@@ -89,6 +90,8 @@ __all__ = [
     "freeze_design",
     "launch_error",
     "launch_job",
+    "launch_overdue",
+    "launch_queued",
     "launch_warnings",
     "locked_settings",
     "make_gold_from_row",

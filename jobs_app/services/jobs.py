@@ -26,6 +26,7 @@ from ..templates_cml import (
     is_template_instructions,
     routing_template,
 )
+from .arrivals import launch_when_enough, unqueue
 from .designs import check_design
 from .golds import NewGold, add_golds
 from .pages import plan_of
@@ -53,6 +54,8 @@ SETTINGS = (
     "show_machine_label",
     "grid",
     "auto_launch",
+    "auto_launch_threshold",
+    "auto_launch_timeout",
 )
 
 
@@ -200,6 +203,7 @@ def save_settings(*, job: Job, actor: User | None, **values: Any) -> None:
         )
     _check_dynamic(job, changed)
     _check_pages(job, changed)
+    _check_arrivals(job, changed)
     if not changed:
         return
     Job.objects.filter(pk=job.pk).update(**changed)
@@ -208,7 +212,20 @@ def save_settings(*, job: Job, actor: User | None, **values: Any) -> None:
         Unit.objects.filter(job=job).update(position=position)
     if "minimum_accuracy" in changed:
         Contributor.objects.filter(job=job, seen__gt=0).update(stale=True)
+    if changed.keys() & {"auto_launch", "auto_launch_threshold"}:
+        job.refresh_from_db()
+        launch_when_enough(job) if job.auto_launch else unqueue(job)
     record(team=job.team, actor=actor, verb="job settings changed", obj=job, settings=sorted(changed))
+
+
+def _check_arrivals(job: Job, changed: Mapping[str, Any]) -> None:
+    """Rows that are launched together need a time after which fewer are launched, or the last few wait for ever."""
+    together = changed.get("auto_launch_threshold", job.auto_launch_threshold)
+    if together > 1 and changed.get("auto_launch_timeout", job.auto_launch_timeout) is None:
+        raise Refused(
+            "Say after how many seconds fewer rows are launched, too: otherwise the last few would wait for ever.",
+            code="no_timeout",
+        )
 
 
 def _check_dynamic(job: Job, changed: Mapping[str, Any]) -> None:
@@ -254,7 +271,7 @@ def launch_job(*, job: Job, actor: User | None, count: int | None = None) -> int
     """
     if problem := launch_error(job):
         raise problem
-    units = Unit.objects.filter(job=job, state=UnitState.NEW)
+    units = Unit.objects.filter(job=job, state__in=[UnitState.NEW, UnitState.QUEUED])
     if count is not None:
         first = units.order_by("position", "pk")[: max(0, count)]
         units = Unit.objects.filter(pk__in=first.values("pk"))

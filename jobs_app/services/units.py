@@ -17,6 +17,7 @@ from labeling_platform.lib.reading import copy_lines
 
 from ..models import Job, Unit
 from ..states import JobState, UnitState
+from .arrivals import arrival_state, launch_when_enough
 from .results import finish_job_when_done
 
 MAX_ROWS = 250_000
@@ -41,7 +42,7 @@ def add_units(*, job: Job, items: Sequence[NewUnit]) -> dict[str, int]:
     """Add rows to a job; returns the unit id of each key, new or not. Repeating it changes nothing.
 
     With automatic launching the rows of a launched job can be worked on at once, and a finished job runs
-    again; otherwise they wait for a launch.
+    again, or they wait until the job has as many as it launches together; otherwise they wait for a launch.
     """
     if not items:
         return {}
@@ -65,6 +66,8 @@ def add_units(*, job: Job, items: Sequence[NewUnit]) -> dict[str, int]:
         ignore_conflicts=True,
         batch_size=1000,
     )
+    if state == UnitState.QUEUED:
+        launch_when_enough(job)
     keys = [item.key for item in items]
     return dict(Unit.objects.filter(job=job, key__in=keys).values_list("key", "id"))
 
@@ -75,10 +78,11 @@ def _lock_for_rows(job: Job) -> tuple[Job, UnitState, int]:
     The lock is held against `submit_page`, which may be about to find that nothing is left and finish the job.
     """
     job = Job.objects.select_for_update(no_key=True).get(pk=job.pk)
-    if not job.auto_launch or job.state in {JobState.UNORDERED, JobState.CANCELED}:
-        return job, UnitState.NEW, 0
+    state = arrival_state(job)
+    if state != UnitState.JUDGABLE:
+        return job, state, 0
     JobState.move(Job.objects.filter(pk=job.pk, state=JobState.FINISHED), JobState.RUNNING)
-    return job, UnitState.JUDGABLE, job.judgments_per_unit
+    return job, state, job.judgments_per_unit
 
 
 @transaction.atomic
@@ -113,6 +117,8 @@ def copy_units(*, job: Job, items: Sequence[NewUnit]) -> None:
             },
         )
         cursor.execute("TRUNCATE new_units")
+    if state == UnitState.QUEUED:
+        launch_when_enough(job)
 
 
 @transaction.atomic

@@ -9,11 +9,15 @@ import contextlib
 import csv
 import io
 import re
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO, Any, BinaryIO
+from itertools import chain, islice
+from typing import IO, Any, BinaryIO, NamedTuple
 
 LINES_PER_RECORD = 50
+BLOCK = 1000
+"""So many records are looked at together: what is wrong with none of them need not be looked for in each."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +45,13 @@ class CsvRefused(Exception):
 class CsvLimits:
     """How much is taken: bytes of the file, data rows, columns, characters of one cell."""
 
-    max_bytes: int = 200_000_000
+    max_bytes: int = 500_000_000
     max_rows: int = 1_000_000
     max_columns: int = 200
     max_cell: int = 8192
 
 
-@dataclass(frozen=True)
-class CsvRow:
+class CsvRow(NamedTuple):
     """One data row: the physical line it starts on (header = line 1) and its cells in column order."""
 
     line: int
@@ -174,38 +177,70 @@ class CsvReader:
         return refuse("not_utf8", f"The file is not UTF-8. {SAVE_AS}")
 
     def __iter__(self) -> Iterator[CsvRow | CsvProblem]:
-        reader, columns = self._reader, self.columns
-        width, max_cell, max_rows = len(columns), self.limits.max_cell, self.limits.max_rows
-        before = reader.line_num
-        rows = 0
-        old_limit = csv.field_size_limit(max(max_cell * 16, 131072))
+        old_limit = csv.field_size_limit(max(self.limits.max_cell * 16, 131072))
+        room = self.limits.max_rows
         try:
-            while True:
-                try:
-                    values = next(reader, None)
-                except UnicodeDecodeError as error:
-                    raise self._not_utf8(error) from error
-                except csv.Error as error:
-                    yield self._broken(before + 1, error)
-                    before = reader.line_num
+            for block, end in self._blocks():
+                if len(block) <= room and self._is_sound(block, end):
+                    room -= len(block)
+                    yield from block
                     continue
-                if values is None:
-                    return
-                line, before = before + 1, reader.line_num
-                if not values or (len(values) == 1 and not values[0].strip()):
-                    self.blank_lines += 1
-                    continue
-                rows += 1
-                if rows > max_rows:
-                    raise refuse(
-                        "too_many_rows",
-                        f"The file has more than {max_rows:,} rows; at most {max_rows:,} are possible. Split it.",
-                        line=line,
-                    )
-                problem = self._check(line, before, values, width, max_cell)
-                yield problem or CsvRow(line, values)
+                records = [record for record in block if not _is_blank(record)]
+                self.blank_lines += len(block) - len(records)
+                places = [place for place, record in enumerate(records) if isinstance(record, CsvRow)]
+                if len(places) > room:
+                    first = records[places[room]]
+                    yield from self._checked(records[: places[room]], (first.line or 1) - 1)
+                    raise self._too_many(first.line)
+                room -= len(places)
+                yield from self._checked(records, end)
         finally:
             csv.field_size_limit(old_limit)
+
+    def _blocks(self) -> Iterator[tuple[list[CsvRow | CsvProblem], int]]:
+        """Up to BLOCK records at a time, and the physical line on which the last of them ends."""
+        reader, row_of = self._reader, CsvRow._make
+        before, ended = reader.line_num, False
+        while not ended:
+            block: list[CsvRow | CsvProblem] = []
+            while len(block) < BLOCK and not ended:
+                try:
+                    for values in islice(reader, BLOCK - len(block)):
+                        block.append(row_of((before + 1, values)))
+                        before = reader.line_num
+                    ended = len(block) < BLOCK
+                except UnicodeDecodeError as error:
+                    yield block, before
+                    raise self._not_utf8(error) from error
+                except csv.Error as error:
+                    block.append(self._broken(before + 1, error))
+                    before = reader.line_num
+            yield block, before
+
+    def _is_sound(self, records: Sequence[CsvRow | CsvProblem], end: int) -> bool:
+        """Whether all of these are rows with nothing wrong, found out for all of them at once."""
+        listed = [record.values for record in records if isinstance(record, CsvRow)]
+        if len(listed) != len(records) or set(map(len, listed)) != {len(self.columns)}:
+            return False
+        cells = list(chain.from_iterable(listed))
+        text = "".join(cells)
+        return (
+            "\0" not in text
+            and (len(self.columns) > 1 or all(map(str.strip, cells)))
+            and max(map(len, cells)) <= self.limits.max_cell
+            and end - (records[0].line or 1) + 1 - len(records) < LINES_PER_RECORD
+        )
+
+    def _checked(self, records: Sequence[CsvRow | CsvProblem], end: int) -> Iterator[CsvRow | CsvProblem]:
+        """The records, with a problem in the place of each row that has one."""
+        ends = [(record.line or 1) - 1 for record in records[1:]]
+        for record, last in zip(records, [*ends, end], strict=False):
+            yield (isinstance(record, CsvRow) and self._problem(record, last)) or record
+
+    def _too_many(self, line: int | None) -> CsvRefused:
+        most = self.limits.max_rows
+        message = f"The file has more than {most:,} rows; at most {most:,} are possible. Split it."
+        return refuse("too_many_rows", message, line=line)
 
     def _broken(self, line: int, error: csv.Error) -> CsvProblem:
         if "field larger" in str(error) or "unexpected end" in str(error):
@@ -216,7 +251,9 @@ class CsvReader:
             line, None, "unreadable", f"Line {line}: cannot be read ({error}). Check the quotation marks."
         )
 
-    def _check(self, line: int, last: int, values: list[str], width: int, max_cell: int) -> CsvProblem | None:
+    def _problem(self, row: CsvRow, last: int) -> CsvProblem | None:
+        """What is wrong with a row that ends on line `last`."""
+        (line, values), width, max_cell = row, len(self.columns), self.limits.max_cell
         if len(values) != width:
             few = "few" if len(values) < width else "many"
             return CsvProblem(
@@ -237,6 +274,10 @@ class CsvReader:
                     f"Line {line}: {name} has {len(value):,} characters (limit {max_cell:,}).",
                 )
         return None
+
+
+def _is_blank(record: CsvRow | CsvProblem) -> bool:
+    return isinstance(record, CsvRow) and len(record.values) < 2 and not "".join(record.values).strip()
 
 
 def open_csv(file: BinaryIO, *, required: Sequence[str], limits: CsvLimits | None = None) -> CsvReader:
@@ -268,3 +309,15 @@ class CsvWriter:
         if self._safe:
             cells = [safe_cell(cell) if isinstance(cell, str) else cell for cell in cells]
         self._writer.writerow(["" if cell is None else cell for cell in cells])
+
+
+def problems_file(problems: Iterable[CsvProblem]) -> BinaryIO:
+    """A temporary file with the problems as a CSV: line, column, problem. There may be a million of them."""
+    out = tempfile.TemporaryFile()  # noqa: SIM115 - the answer that sends it closes it
+    text = io.TextIOWrapper(out, encoding="utf-8", newline="")
+    writer = CsvWriter(text, ["line", "column", "problem"])
+    for problem in problems:
+        writer.writerow([problem.line, problem.column, problem.message])
+    text.detach()
+    out.seek(0)
+    return out  # type: ignore[return-value]  # a wrapper of a BinaryIO

@@ -8,12 +8,14 @@ What a row is, and where it goes, is the caller's.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from io import StringIO
-from typing import Any, Generic, Protocol, TypeVar
+from io import BytesIO
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from django.conf import settings
 from django.db import transaction
@@ -31,7 +33,9 @@ BUDGET_SECONDS = 45.0
 MAX_ATTEMPTS = 5
 GONE = "The stored file is gone. Upload it again."
 GAVE_UP = "Reading this file was started {times} times and never got on. Ask your Customer Success Manager."
+COPY_SPECIAL = re.compile(r"[\\\t\n\r]")
 Upload = TypeVar("Upload", bound=ResumableUpload)
+T = TypeVar("T")
 
 
 class Line(Protocol):
@@ -123,6 +127,8 @@ def read_upload(
         if not upload.last_line:
             check(reading)
         finished = add(reading)
+        _put_down(reading, finished=finished)
+        return not finished
     except CsvRefused as refused:
         reading.refuse(refused.problem.message)
     except Refused as refused:
@@ -131,9 +137,6 @@ def read_upload(
         reading.refuse(GONE)
     except Superseded:
         pass
-    else:
-        _put_down(reading, finished=finished)
-        return not finished
     return False
 
 
@@ -187,22 +190,40 @@ def add_in_batches(
 ) -> bool:
     """Make something of each line behind `last_line` (None: left out) and `add` it in batches of BATCH.
 
-    Each batch moves `last_line` in its own transaction. Returns False when the time ran out before the file's end.
+    Each batch moves `last_line` in its own transaction. Lines are made in a second thread, while the database works on
+    the batch before: `make` may not use the database. Returns False when the time ran out before the file's end.
     """
+    for batch, seen in ahead(_batches(reader, make, reading.upload.last_line)):
+        add_batch(reading, batch, add=add, rows_read=seen)
+        if len(batch) == BATCH and time.monotonic() > reading.until:
+            return False
+    return True
+
+
+def _batches(reader: CsvReader, make: Callable[[CsvRow], Made | None], last: int) -> Iterator[tuple[list[Made], int]]:
+    """What is made of the lines behind `last`, with the number of records seen until then; the last may be empty."""
     batch: list[Made] = []
-    seen, last = 0, reading.upload.last_line
+    seen = 0
     for record in reader:
         seen += 1
         if isinstance(record, CsvProblem) or record.line <= last or (made := make(record)) is None:
             continue
         batch.append(made)
-        if len(batch) >= BATCH:
-            add_batch(reading, batch, add=add, rows_read=seen)
-            last, batch = batch[-1].line, []
-            if time.monotonic() > reading.until:
-                return False
-    add_batch(reading, batch, add=add, rows_read=seen)
-    return True
+        if len(batch) == BATCH:
+            yield batch, seen
+            batch = []
+    yield batch, seen
+
+
+def ahead(items: Iterable[T]) -> Iterator[T]:
+    """The items, each of them made in a thread while the caller works on the one before."""
+    source = iter(items)
+    end = object()
+    with ThreadPoolExecutor(1, thread_name_prefix="ahead") as pool:
+        coming = pool.submit(next, source, end)
+        while (item := coming.result()) is not end:
+            coming = pool.submit(next, source, end)
+            yield cast("T", item)
 
 
 def add_batch(reading: Reading[Any], batch: list[Made], *, add: Callable[[list[Made]], None], rows_read: int) -> None:
@@ -221,10 +242,18 @@ def find_unread(uploads: QuerySet[Upload]) -> list[tuple[int, int]]:
     return list(uploads.filter(waiting, held=False).order_by("pk").values_list("team_id", "pk")[:100])
 
 
-def copy_lines(rows: Iterable[Sequence[str]]) -> StringIO:
+def copy_lines(rows: Iterable[Sequence[str | None]]) -> BytesIO:
     """Rows in the text format of Postgres' COPY, which has no special lines that a cell could imitate."""
-    return StringIO("".join("\t".join(map(_escaped, row)) + "\n" for row in rows))
+    return BytesIO("".join(map(copy_line, rows)).encode())
 
 
-def _escaped(value: str) -> str:
+def copy_line(cells: Sequence[str | None]) -> str:
+    """One row in the text format of Postgres' COPY."""
+    return "\t".join([r"\N" if cell is None else copy_escaped(cell) for cell in cells]) + "\n"
+
+
+def copy_escaped(value: str) -> str:
+    """A text as it stands in a line of Postgres' COPY."""
+    if not COPY_SPECIAL.search(value):
+        return value
     return value.replace("\\", "\\\\").replace("\t", "\\t").replace("\n", "\\n").replace("\r", "\\r")

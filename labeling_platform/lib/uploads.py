@@ -16,21 +16,25 @@ MAX_PROBLEMS_KEPT = 1000
 
 
 class UploadState(States):
-    """received -> reading -> ready, or refused with a reason; a refused file stays and can be downloaded."""
+    """received -> reading -> ready, or refused with a reason, or canceled by a person; the file stays in any case."""
 
     RECEIVED = "received", _("Waiting to be read")
     READING = "reading", _("Reading")
     READY = "ready", _("Ready")
     REFUSED = "refused", _("Refused")
+    CANCELED = "canceled", _("Canceled")
     moves = nonmember(
         {
-            "received": {"reading", "refused"},
-            "reading": {"received", "ready", "refused"},
+            "received": {"reading", "refused", "canceled"},
+            "reading": {"received", "ready", "refused", "canceled"},
             "ready": set(),
             "refused": set(),
+            "canceled": set(),
         }
     )
-    colors = nonmember({"received": "azure", "reading": "azure", "ready": "green", "refused": "red"})
+    colors = nonmember(
+        {"received": "azure", "reading": "azure", "ready": "green", "refused": "red", "canceled": "secondary"}
+    )
 
 
 class CsvUpload(models.Model):
@@ -109,10 +113,10 @@ def receive(kind: type[Upload], file: File[Any], *, team: Any, actor: Any, area:
 
 
 def hold_when_repeated(upload: Resumable, *, among: models.QuerySet[Resumable]) -> bool:
-    """Hold a fresh upload when one of `among` that is not refused or held has the same bytes; return whether."""
+    """Hold a fresh upload when one of `among` has the same bytes and is in use (or will be); return whether."""
     earlier = (
         among.filter(sha256=upload.sha256, pk__lt=upload.pk, held=False)
-        .exclude(state=UploadState.REFUSED)
+        .exclude(state__in=[UploadState.REFUSED, UploadState.CANCELED])
         .order_by("pk")
         .first()
     )

@@ -1,4 +1,4 @@
-"""Command line of the embedded stack: serve, exec, manage, stop, status."""
+"""Command line of the embedded stack: serve, exec, manage, backup, restore, stop, status."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import psutil
 
+from .backup import back_up, restore
 from .places import PROJECT, StackError, prepare_places, read_state
 from .supervisor import execute, manage_running, serve
 
@@ -29,6 +30,11 @@ def main() -> int:
     running.add_argument("argv", nargs=argparse.REMAINDER)
     managing = commands.add_parser("manage", parents=[data], help="run a manage.py command on the running stack")
     managing.add_argument("argv", nargs=argparse.REMAINDER)
+    backing = commands.add_parser("backup", parents=[data], help="write everything into one archive")
+    backing.add_argument("target", type=Path, metavar="FILE-or-FOLDER")
+    restoring = commands.add_parser("restore", parents=[data], help="make a data directory from an archive")
+    restoring.add_argument("archive", type=Path, metavar="FILE")
+    restoring.add_argument("--force", action="store_true", help="although there is data; it is kept under another name")
     commands.add_parser("stop", parents=[data], help="stop the stack of a data directory")
     commands.add_parser("status", parents=[data], help="say what runs")
     options = parser.parse_args()
@@ -40,6 +46,12 @@ def main() -> int:
             return execute(options.data, argv, fast=options.fast)
         if options.command == "manage":
             return manage_running(options.data, options.argv)
+        if options.command == "backup":
+            back_up(options.data, options.target)
+            return 0
+        if options.command == "restore":
+            restore(options.data, options.archive, force=options.force)
+            return 0
         return stop(options.data) if options.command == "stop" else status(options.data)
     except StackError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -211,7 +211,7 @@ def _start_all(stack: Stack, port: int) -> str:
     stack.start_servers()
     env = _environment(stack, port)
     owner = env | {"DATABASE_URL": env.get("DATABASE_OWNER_URL") or env["DATABASE_URL"]}
-    manage(owner, "migrate", "--noinput", log=stack.places.logs / "migrate.log")
+    manage(owner, "upgrade", log=stack.places.logs / "migrate.log")
     stack.step("the database schema is up to date")
     _collect_static(stack, env)
     for child in _own_children(stack.places, env, port):

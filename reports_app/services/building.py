@@ -1,20 +1,26 @@
-"""Building a report: one moment of the data, streamed from one statement into a file that is stored when complete."""
+"""Building a report: one moment of the data, streamed from one statement into the storage.
+
+A report is not sent to the browser while it is built: a slow reader would keep a snapshot of the database open and a
+web process busy, and could not go on where the connection broke. The first bytes are in the storage within a second.
+"""
 
 from __future__ import annotations
 
-import csv
 import io
 import threading
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
 from tempfile import TemporaryFile
-from typing import IO, Any
+from typing import IO
 
+import psycopg2
 from django.conf import settings
 from django.core.files import File
 from django.core.files.storage import default_storage
-from django.db import connection, transaction
+from django.db import DatabaseError, connection, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -22,15 +28,16 @@ from django.utils import timezone
 from jobs_app.models import Contributor
 from jobs_app.services import settle_contributor
 from labeling_platform.lib import storage
-from labeling_platform.lib.csvio import safe_cell
 
-from ..kinds import SAFE_CELLS
+from ..kinds import CSV, FORMAT, is_gzipped
 from ..models import Report
 from ..states import ReportKind, ReportState
+from .copying import Progress, copy_lines, keep_order
 from .job_json import json_lines
 from .job_lines import aggregated_lines, full_lines, gold_lines, source_lines, workset_lines
 from .keeping import file_name
 from .lines import Lines
+from .streaming import stored
 from .workflow_lines import workflow_lines
 
 MAX_ATTEMPTS = 5
@@ -48,35 +55,51 @@ LINES = {
 }
 
 
+class Stopped(Exception):
+    """The report was canceled, or somebody else builds it by now."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """A stored file, and the moment it shows."""
+
+    name: str
+    size: int
+    lines: int
+    as_of: datetime
+    complete_until: datetime
+
+
 def build_report(*, report: Report) -> bool:
     """Build the report's file and store it; return whether this call did so.
 
     Results of a job are made to rest on today's trust first. All lines come from one snapshot, so the report is
     one moment of what goes on. Memory use does not depend on the number of lines. Nothing happens when somebody
-    else is building it; a builder that was thought dead and comes back throws its file away.
+    else is building it; a builder that was thought dead and comes back throws its file away, and so does one whose
+    report was canceled, at its next heartbeat.
     """
     if not _take(report):
         return False
     mine = Report.objects.filter(pk=report.pk, token=report.token)
-    with TemporaryFile() as file:
-        lines = _write(report, file)
-        size = file.seek(0, io.SEEK_END)
-        file.seek(0)
-        suffix = ".csv" if report.kind == ReportKind.WORKFLOW else ".zip"
-        name = default_storage.save(storage.new_name(report.team_id, "reports", suffix), File(file))
+    try:
+        built = _write(report)
+    except Stopped:
+        return False
     now = timezone.now()
     if not ReportState.move(
         mine,
         ReportState.READY,
-        file=name,
-        size=size,
-        rows_done=lines,
-        rows_total=lines,
+        file=built.name,
+        size=built.size,
+        rows_done=built.lines,
+        rows_total=built.lines,
+        as_of=built.as_of,
+        complete_until=built.complete_until,
         lease_until=None,
         finished_at=now,
         expires_at=now + settings.REPORT_LIFETIME,
     ):
-        storage.delete_file(name)
+        storage.delete_file(built.name)
         return False
     return True
 
@@ -111,19 +134,60 @@ def fail_report(*, report: Report, reason: str) -> None:
     )
 
 
-def _write(report: Report, file: IO[bytes]) -> int:
-    """Write the whole report to `file`; returns the number of its lines, without the header."""
+def _write(report: Report) -> Built:
+    """Write and store the whole report. Raises Stopped when it is not to be built any more."""
     with _progress(report) as progress:
         if report.job_id is not None:
             _settle(report.job_id)
+        complete_until = _complete_until()
         with _snapshot():
+            as_of = _now()
             lines = LINES[ReportKind(report.kind)](report)
             progress.total = _count(lines)
-            if report.kind == ReportKind.WORKFLOW:
-                _copy(report, lines, file, progress)
-            else:
-                _copy_zipped(report, lines, file, progress)
-    return progress.done
+            name, size = _store(report, lines, progress)
+    return Built(name, size, progress.done, as_of, complete_until)
+
+
+def _store(report: Report, lines: Lines, progress: Progress) -> tuple[str, int]:
+    """Write the lines into a new file of the storage: its name and size."""
+    if report.kind == ReportKind.WORKFLOW:
+        keep_order()
+        suffix = f".{report.options.get(FORMAT, CSV)}"
+        name = storage.new_name(report.team_id, "reports", suffix)
+        with stored(name, gzipped=is_gzipped(report.options)) as out:
+            _copy(report, lines, out.file, progress)
+        return out.name, out.size
+    # Programs that unpack ZIPs want sizes before each member, so the file is written first and then stored.
+    with TemporaryFile() as file:
+        _copy_zipped(report, lines, file, progress)
+        size = file.seek(0, io.SEEK_END)
+        file.seek(0)
+        return default_storage.save(storage.new_name(report.team_id, "reports", ".zip"), File(file)), size
+
+
+def _complete_until() -> datetime:
+    """A moment before which nothing is dated that a snapshot taken after this call would not show.
+
+    Rows and results carry the time of the statement that wrote them, and become visible when its transaction ends.
+    So what the snapshot misses was, or will be, written by a transaction that is open now (dated no earlier than
+    the start of the oldest) or begins later. One second is taken off for a transaction that has begun and is not
+    listed yet. This holds for everybody who works under our database role; those of other roles are not shown.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT least(statement_timestamp(), min(xact_start)) - interval '1 second' FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        found: datetime = cursor.fetchone()[0]
+    return found
+
+
+def _now() -> datetime:
+    """The database's clock. Inside a snapshot the first statement also is the moment that it shows."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT statement_timestamp()")
+        found: datetime = cursor.fetchone()[0]
+    return found
 
 
 def _settle(job_id: int) -> None:
@@ -148,9 +212,15 @@ def _snapshot() -> Iterator[None]:
 
 
 def _count(lines: Lines) -> int:
+    if lines.known is not None:
+        return lines.known
     with connection.cursor() as cursor:
         cursor.execute(lines.count().as_string(cursor.cursor))
         return int(cursor.fetchone()[0])
+
+
+def _copy(report: Report, lines: Lines, file: IO[bytes], progress: Progress) -> None:
+    copy_lines(lines, report.options, file, progress)
 
 
 def _copy_zipped(report: Report, lines: Lines, file: IO[bytes], progress: Progress) -> None:
@@ -162,56 +232,36 @@ def _copy_zipped(report: Report, lines: Lines, file: IO[bytes], progress: Progre
         _copy(report, lines, out, progress)
 
 
-def _copy(report: Report, lines: Lines, file: IO[bytes], progress: Progress) -> None:
-    """Write the header, if there is one, and let Postgres write one line after the other."""
-    safe = bool(report.options.get(SAFE_CELLS))
-    if lines.names:
-        line = io.StringIO()
-        names = [safe_cell(name) for name in lines.names] if safe else lines.names
-        csv.writer(line, lineterminator="\n").writerow(names)
-        file.write(line.getvalue().encode())
-    form = "FORMAT csv, ENCODING 'UTF8'"
-    if lines.is_json:
-        # JSON texts hold no control characters, so with these nothing is ever quoted or doubled.
-        form += r", QUOTE E'\x01', DELIMITER E'\x02'"
-    with connection.cursor() as cursor:
-        query = lines.query(safe=safe).as_string(cursor.cursor)
-        cursor.copy_expert(f"COPY ({query}) TO STDOUT ({form})", _Counted(file, progress))
-
-
-class Progress:
-    """How far a report is: lines written, and lines there will be (0: not known yet)."""
-
-    def __init__(self) -> None:
-        self.done = self.total = 0
-
-
-class _Counted(io.RawIOBase):
-    """Passes bytes on and counts the calls: libpq hands over one row at a time."""
-
-    def __init__(self, file: IO[bytes], progress: Progress) -> None:
-        self.file, self.progress = file, progress
-
-    def write(self, data: Any) -> int:
-        self.progress.done += 1
-        return self.file.write(data)
+_BEAT = (
+    "UPDATE reports_app_report SET rows_done = %s, rows_total = %s,"
+    " lease_until = clock_timestamp() + make_interval(secs => %s)"
+    " WHERE id = %s AND token = %s AND state = 'building'"
+)
 
 
 @contextmanager
 def _progress(report: Report) -> Iterator[Progress]:
-    """Keep the report's lease and counts fresh from a second connection while the first is busy."""
-    progress, done = Progress(), threading.Event()
+    """Keep the report's lease and counts fresh from a second connection while the first is busy.
+
+    When the report is no longer ours to build, the statement under way is canceled, and Stopped is raised.
+    """
+    progress, done, stopped = Progress(), threading.Event(), threading.Event()
+    connection.ensure_connection()
+    busy = connection.connection
 
     def beat() -> None:
+        lease = settings.LEASE_TIME.total_seconds()
         try:
             while not done.wait(HEARTBEAT_SECONDS):
                 with connection.cursor() as cursor:
-                    cursor.execute(
-                        "UPDATE reports_app_report SET rows_done = %s, rows_total = %s,"
-                        " lease_until = clock_timestamp() + make_interval(secs => %s)"
-                        " WHERE id = %s AND token = %s AND state = 'building'",
-                        [progress.done, progress.total, settings.LEASE_TIME.total_seconds(), report.pk, report.token],
-                    )
+                    cursor.execute(_BEAT, [progress.done, progress.total, lease, report.pk, report.token])
+                    if cursor.rowcount:
+                        continue
+                    # A report that is not there at all is still in a transaction of the caller.
+                    cursor.execute("SELECT FROM reports_app_report WHERE id = %s", [report.pk])
+                    if cursor.rowcount:
+                        stopped.set()
+                        busy.cancel()
         finally:
             connection.close()
 
@@ -219,6 +269,10 @@ def _progress(report: Report) -> Iterator[Progress]:
     thread.start()
     try:
         yield progress
+    except (DatabaseError, psycopg2.Error) as error:
+        if stopped.is_set():
+            raise Stopped from error
+        raise
     finally:
         done.set()
         thread.join()

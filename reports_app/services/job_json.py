@@ -15,13 +15,11 @@ from ..kinds import CONFIDENCES, ISO, MIN_CONFIDENCE, UNTRUSTED
 from ..models import Report
 from .job_lines import all_shares, is_unsure
 from .job_rows import IMAGE_URL, IS_GOLDEN, UNITS, Subject, subject_of
-from .lines import NULL, Cell, Lines, at, listed, moment, text_at
+from .lines import MOST_ARGUMENTS, NULL, Cell, Lines, at, listed, moment, text_at
 
 JUDGMENTS = "judgments"
 ANSWER_OF_ONE = {"agg", "avg"}
 """Aggregations that come to one answer; the others give a list."""
-MOST_ARGUMENTS = 50
-"""Of one call of a function; Postgres takes a hundred."""
 
 
 @dataclass(frozen=True)

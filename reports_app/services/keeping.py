@@ -8,6 +8,7 @@ from django.utils.text import slugify
 
 from labeling_platform.lib import storage
 
+from ..kinds import CSV, FORMAT, MEDIA_TYPES
 from ..models import Report
 from ..states import ReportKind, ReportState
 
@@ -16,9 +17,15 @@ def file_name(report: Report, suffix: str = "") -> str:
     """The name under which a browser saves the report; with `suffix` that of the file inside the ZIP."""
     subject = str(report.subject)
     if report.kind == ReportKind.WORKFLOW:
-        return f"{slugify(subject)[:60] or 'workflow'}-report-{report.pk}{suffix or '.csv'}"
+        suffix = suffix or f".{report.options.get(FORMAT, CSV)}"
+        return f"{slugify(subject)[:60] or 'workflow'}-report-{report.pk}{suffix}"
     kind = report.kind.replace("_", "-")
     return f"{slugify(subject)[:60] or 'job'}-{kind}-{report.pk}{suffix or '.zip'}"
+
+
+def media_type(report: Report) -> str:
+    """What the report's file is, for browsers."""
+    return MEDIA_TYPES[report.options.get(FORMAT, CSV)] if report.kind == ReportKind.WORKFLOW else "application/zip"
 
 
 def find_unbuilt() -> list[tuple[int, int]]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
+from django.utils import timezone
 
 from jobs_app.models import Contributor, Job, TestQuestion, Unit
 from jobs_app.states import JobState
@@ -15,32 +17,73 @@ from labeling_platform.lib.errors import Refused
 from workflows_app.models import Workflow
 from workflows_app.states import WorkflowState
 
-from ..kinds import choose_options
+from ..kinds import LAST, SINCE, choose_options
 from ..models import Report
 from ..states import ReportKind, ReportState
 
-UNDER_WAY = [ReportState.QUEUED, ReportState.BUILDING]
+BUILT = [ReportState.READY, ReportState.EXPIRED]
 
 
 @transaction.atomic
-def request_report(*, workflow: Workflow, actor: User | None, options: Mapping[str, bool] | None = None) -> Report:
+def request_report(*, workflow: Workflow, actor: User | None, options: Mapping[str, Any] | None = None) -> Report:
     """Ask for a report of a workflow.
 
-    `options`: only_final leaves confidences out of rows that are not completed (the closing note of the
-    request, off by default), diagnostics adds reason, model version, line and file, safe_cells defuses cells
-    that a spreadsheet would run as formulas (both on by default). Asking again while the same report is under
-    way returns that one. Refuses for a workflow that was never launched.
+    `options`: format is one of kinds.FORMATS (CSV as usual), only_final leaves confidences out of rows that are not
+    completed (the closing note of the request, off by default), diagnostics adds reason, model version, line and
+    file, safe_cells defuses cells that a spreadsheet would run as formulas (both on by default).
+
+    since: only rows completed at or after this moment (a datetime or ISO 8601, UTC without an offset), or "last" to
+    go on from the workflow's newest finished report. A row that went to people is completed when its answer became
+    final; one that is opened and answered again is completed again, one whose answer is merely weighed anew is not.
+    Reports that go on from each other leave no row out: each one starts at the moment before which the last one had
+    everything (Report.complete_until). A row that was completed around then, while transactions of others were
+    open, may be in both; file and line tell rows apart.
+
+    Asking again while the same report is under way returns that one. Refuses for a workflow that was never launched,
+    a moment that is none or yet to come, and "last" when there is no report to go on from.
     """
     if workflow.state == WorkflowState.DRAFT:
         raise Refused("Launch the workflow first; there is nothing to report yet.", code="not_launched")
-    chosen = choose_options(ReportKind.WORKFLOW, options or {})
-    Workflow.objects.select_for_update().get(pk=workflow.pk)
-    same = Report.objects.filter(workflow=workflow, options=chosen, state__in=UNDER_WAY).first()
+    given = dict(options or {})
+    if given.get(SINCE) == LAST:
+        given[SINCE] = _end_of_last(workflow)
+    chosen = choose_options(ReportKind.WORKFLOW, given)
+    if chosen[SINCE] and datetime.fromisoformat(chosen[SINCE]) > timezone.now():
+        raise Refused("This moment is yet to come. Choose one in the past, in UTC.", code="since_future")
+    # NO KEY: whoever adds or answers rows refers to the workflow.
+    Workflow.objects.select_for_update(no_key=True).get(pk=workflow.pk)
+    same = Report.objects.filter(workflow=workflow, options=chosen, state__in=ReportState.under_way()).first()
     if same is not None:
         return same
     report = Report.objects.create(team=workflow.team, workflow=workflow, options=chosen, created_by=actor)
     record(team=workflow.team, actor=actor, verb="report requested", obj=workflow, report=report.pk)
     return report
+
+
+def latest_report(*, workflow: Workflow) -> Report | None:
+    """The report that the next one can go on from: of those that were finished the one that shows the latest moment."""
+    built = Report.objects.filter(workflow=workflow, state__in=BUILT, complete_until__isnull=False)
+    return built.order_by("-complete_until").first()
+
+
+def _end_of_last(workflow: Workflow) -> datetime | None:
+    last = latest_report(workflow=workflow)
+    if last is None:
+        raise Refused("There is no report to go on from yet. Make one of all rows first.", code="no_report")
+    return last.complete_until
+
+
+@transaction.atomic
+def cancel_report(*, report: Report, actor: User | None) -> None:
+    """Stop a report that is not done. Whoever builds it hears of it at the next heartbeat, and keeps nothing.
+
+    Refuses one that is done or over already.
+    """
+    if not ReportState.move(
+        Report.objects.filter(pk=report.pk), ReportState.CANCELED, lease_until=None, finished_at=timezone.now()
+    ):
+        raise Refused("This report is not being built any more.", code="not_under_way")
+    record(team=report.team, actor=actor, verb="report canceled", obj=report.subject, report=report.pk)
 
 
 @transaction.atomic
@@ -58,7 +101,7 @@ def request_job_report(
     # NO KEY: contributors at work refer to the job's row.
     job = Job.objects.select_for_update(no_key=True, of=("self",)).select_related("team").get(pk=job.pk)
     _refuse_empty(job, kind)
-    same = Report.objects.filter(job=job, kind=kind, options=chosen, state__in=UNDER_WAY).first()
+    same = Report.objects.filter(job=job, kind=kind, options=chosen, state__in=ReportState.under_way()).first()
     if same is not None:
         return same
     report = Report.objects.create(team=job.team, job=job, kind=kind, options=chosen, created_by=actor)

@@ -37,7 +37,7 @@ def stack(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "labeling_platform.stack", *arguments]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def running() -> Iterator[Running]:
     data = Path(tempfile.mkdtemp(prefix="labeling-e2e-"))
     data.chmod(0o711)
@@ -77,8 +77,9 @@ def running() -> Iterator[Running]:
     shutil.rmtree(data)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def browser() -> Iterator[Browser]:
+    """A browser that ends with these tests: while Playwright's loop lives, Django thinks this thread is async."""
     if reason := os.environ.get("BROWSER_MISSING"):
         pytest.skip(f"no browser: {reason}")
     path = os.environ.get("CHROMIUM_PATH") or shutil.which("chromium") or shutil.which("google-chrome") or ""

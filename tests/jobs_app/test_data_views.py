@@ -167,7 +167,7 @@ def test_the_report_of_a_file_says_what_became_of_it(browser, at, own_job) -> No
         assert figure in text
     assert "“shoes” is not one of the answers: boots, sandals." in text
     answer = browser.get(at("upload_problems", own_job.pk, upload.pk))
-    assert list(csv.reader(io.StringIO(answer.content.decode()))) == [
+    assert list(csv.reader(io.StringIO(answer.getvalue().decode()))) == [
         ["line", "column", "problem"],
         ["8", "image_url", "Line 8: The URL contains a space, a backslash or a control character."],
         ["9", "category_gold", "Line 9: “shoes” is not one of the answers: boots, sandals."],
@@ -188,9 +188,9 @@ def test_the_kept_problems_are_given_when_the_file_is_gone(browser, at, own_job,
     monkeypatch.setattr(ingest, "MAX_PROBLEMS_KEPT", 1)
     upload = read(own_job, "image_url\nno address\nno address\n")
     at_problems = at("upload_problems", own_job.pk, upload.pk)
-    assert browser.get(at_problems).content.decode().count("Line ") == 2
+    assert browser.get(at_problems).getvalue().decode().count("Line ") == 2
     storage.delete_file(upload.file)
-    assert browser.get(at_problems).content.decode().count("Line ") == 1
+    assert browser.get(at_problems).getvalue().decode().count("Line ") == 1
 
 
 def test_a_refused_file_says_why(browser, at, own_job) -> None:

@@ -309,8 +309,8 @@ def test_whether_an_answer_is_the_final_one(more, answers, final, same) -> None:
 
 def stand(**changes) -> Progress:
     values = {
-        "new": 0, "waiting": 5, "finalized": 3, "canceled": 0, "held": 1, "people": 1, "got": 3, "wanted": 8,
-        "open_ended": False, "pace": 10.0, "last_at": NOW,
+        "new": 0, "queued": 0, "waiting": 5, "finalized": 3, "canceled": 0, "held": 1, "people": 1, "got": 3,
+        "wanted": 8, "open_ended": False, "pace": 10.0, "last_at": NOW,
     }  # fmt: skip
     return Progress(**(values | changes))
 

@@ -138,7 +138,7 @@ def test_the_list_shows_one_state(browser, at, model, running_job) -> None:
 def test_settings_are_saved(browser, at, job) -> None:
     data = {
         "judgments_per_unit": 3, "units_per_page": 4, "seconds_per_page": 90, "auto_launch": "on",
-        "minimum_accuracy": 80, "min_seconds_per_page": 0,
+        "minimum_accuracy": 80, "min_seconds_per_page": 0, "auto_launch_threshold": 1,
     }  # fmt: skip
     assert browser.post(at("settings", job.pk), data).status_code == 302
     job.refresh_from_db()
@@ -147,7 +147,7 @@ def test_settings_are_saved(browser, at, job) -> None:
 
 SETTINGS = {
     "judgments_per_unit": 3, "units_per_page": 4, "seconds_per_page": 90, "minimum_accuracy": 80,
-    "min_seconds_per_page": 0,
+    "min_seconds_per_page": 0, "auto_launch_threshold": 1,
 }  # fmt: skip
 
 

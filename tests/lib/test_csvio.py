@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from labeling_platform.lib import csvio
 from labeling_platform.lib.csvio import CsvLimits, CsvProblem, CsvRefused, CsvRow, CsvWriter, open_csv, safe_cell
 
 
@@ -143,3 +144,24 @@ def test_no_written_cell_starts_a_formula(cells: list[str]) -> None:
         if re.fullmatch(r"[+-]?[0-9][0-9.,]*(e[+-]?[0-9]+)?", value, re.IGNORECASE):
             continue
         assert value.lstrip(" \u3000")[:1] not in {"=", "+", "-", "@", "\t", "\r", "\n"}
+
+
+@pytest.mark.parametrize("block", [1, 2, 3, 1000])
+def test_blocks_change_nothing(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csvio, "BLOCK", block)
+    long = b"\n" * 60
+    data = b'image_url,note\na,1\n\nb\nc,"x\ny"\nd,z\ne,2\nf,"' + long + b'"\ng,"h"i\nj,3\n  \nk,4\n'
+    found = read(data)
+    assert [(record.line, record.code if isinstance(record, CsvProblem) else record.values[0]) for record in found] == [
+        (2, "a"), (4, "ragged"), (5, "c"), (7, "d"), (8, "e"), (9, "open_quote"), (70, "unreadable"), (71, "j"),
+        (73, "k"),
+    ]  # fmt: skip
+
+
+def test_too_many_rows_are_refused_at_the_first_that_is_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csvio, "BLOCK", 2)
+    reader = open_csv(io.BytesIO(b"a,b\n1,1\n\n2,2\n3,3\n4,4\n"), required=[], limits=CsvLimits(max_rows=3))
+    seen = []
+    with pytest.raises(CsvRefused) as refused:
+        seen.extend(record.line for record in reader)
+    assert refused.value.problem.line == 6

@@ -21,6 +21,7 @@ from reports_app import services
 from reports_app.models import Report
 from reports_app.services import building
 from reports_app.states import ReportKind
+from workflows_app.models import Workflow
 
 pytestmark = pytest.mark.django_db(transaction=True)
 ROWS = 3000
@@ -35,7 +36,7 @@ def job() -> Iterator[Job]:
         yield job
 
 
-def elsewhere(job: Job, work) -> None:
+def elsewhere(job: Job | Workflow, work) -> None:
     """Do `work` on a connection of its own, to the end."""
     failures: list[BaseException] = []
 

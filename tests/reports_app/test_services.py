@@ -201,9 +201,9 @@ def test_a_builder_that_was_superseded_throws_its_file_away(running, monkeypatch
     write = building._write
 
     def slow(*args):
-        lines = write(*args)
+        built = write(*args)
         Report.objects.update(token=F("token") + 1)
-        return lines
+        return built
 
     monkeypatch.setattr(building, "_write", slow)
     assert services.build_report(report=report) is False
@@ -227,3 +227,25 @@ def test_old_reports_expire_with_their_file(five):
     assert (report.state, report.file) == (ReportState.EXPIRED, "")
     with pytest.raises(FileNotFoundError):
         storage.read_bytes(name)
+
+
+# --- canceling ----------------------------------------------------------------------------------------
+
+
+def test_a_canceled_report_is_not_built(running, owner):
+    report = services.request_report(workflow=running, actor=None)
+    services.cancel_report(report=report, actor=owner)
+    assert services.build_report(report=report) is False
+    assert services.find_unbuilt() == []
+    report.refresh_from_db()
+    assert (report.state, report.is_final) == (ReportState.CANCELED, True)
+    assert services.request_report(workflow=running, actor=None) != report
+
+
+def test_refuses_to_cancel_what_is_done(five):
+    report, _ = build(five)
+    with pytest.raises(Refused) as refused:
+        services.cancel_report(report=report, actor=None)
+    assert refused.value.code == "not_under_way"
+    report.refresh_from_db()
+    assert report.state == ReportState.READY

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+from datetime import datetime
 
 import pytest
 from django.db import connection
@@ -34,16 +35,111 @@ def ready(running) -> Report:
 def test_requesting_a_report_with_options(running, owner, client_for):
     client = client_for(owner)
     response = client.post(at("request", workflow_pk=running.pk), {"only_final": "on"})
-    assert response.url == at("workflow", workflow_pk=running.pk)
-    assert Report.objects.get().options == {"only_final": True, "diagnostics": False, "safe_cells": False}
+    assert response.url == at("workflow", workflow_pk=running.pk) + "#reports"
+    assert Report.objects.get().options == {
+        "format": "csv", "since": "", "only_final": True, "diagnostics": False, "safe_cells": False,
+    }  # fmt: skip
     assert "Queued" in client.get(response.url).content.decode()
 
 
 def test_a_draft_has_no_report(draft, owner, client_for):
     client = client_for(owner)
-    client.post(at("request", workflow_pk=draft.pk))
+    assert client.post(at("request", workflow_pk=draft.pk)).status_code == 422
     assert not Report.objects.exists()
     assert "Launch the workflow first" in client.get(at("workflow", workflow_pk=draft.pk)).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"rows": "some"}, "Choose one of these."),
+        ({"rows": "last"}, "There is no report to go on from yet."),
+        ({"rows": "moment"}, "Say since when."),
+        ({"rows": "moment", "since": "soon"}, "Write the moment as 2026-01-31 18:30, in UTC."),
+        ({"rows": "moment", "since": "2999-01-01T00:00"}, "This moment is yet to come."),
+        ({"format": "xlsx"}, "Choose one of the formats."),
+    ],
+)
+def test_bad_requests_for_a_workflow_come_back_with_the_form(running, owner, client_for, given, words):
+    response = client_for(owner).post(at("request", workflow_pk=running.pk), given)
+    assert response.status_code == 422
+    assert words in response.content.decode()
+    assert not Report.objects.exists()
+
+
+def test_format_and_moment_are_asked_for_and_shown(running, owner, client_for):
+    client = client_for(owner)
+    given = {"rows": "moment", "since": "2026-01-31T18:30", "format": "jsonl.gz", "diagnostics": "on"}
+    response = client.post(at("request", workflow_pk=running.pk), given)
+    assert Report.objects.get().options == {
+        "format": "jsonl.gz", "since": "2026-01-31T18:30:00Z", "only_final": False, "diagnostics": True,
+        "safe_cells": False,
+    }  # fmt: skip
+    assert "JSON Lines, gzipped, completed since 2026-01-31 18:30" in client.get(response.url).content.decode()
+
+
+def test_going_on_from_the_last_report(ready, owner, client_for):
+    client = client_for(owner)
+    page = client.get(at("workflow", workflow_pk=ready.workflow_id)).content.decode()
+    assert f"({ready.complete_until:%Y-%m-%d %H:%M:%S} UTC)" in page
+    client.post(at("request", workflow_pk=ready.workflow_id), {"rows": "last"})
+    since = datetime.fromisoformat(Report.objects.first().options["since"])
+    assert since == ready.complete_until
+
+
+def test_json_lines_are_downloaded_as_such(running, viewer, client_for):
+    report = services.request_report(workflow=running, actor=None, options={"format": "jsonl"})
+    services.build_report(report=report)
+    client = client_for(viewer)
+    assert "Download JSON Lines" in client.get(at("workflow", workflow_pk=running.pk)).content.decode()
+    response = client.get(at("download", pk=report.pk))
+    assert response["Content-Type"] == "application/jsonl; charset=utf-8"
+    assert response["Content-Disposition"] == f'attachment; filename="shoes-report-{report.pk}.jsonl"'
+    assert len(b"".join(response.streaming_content).splitlines()) == 3
+
+
+def test_canceling_a_report(running, owner, client_for):
+    report = services.request_report(workflow=running, actor=None)
+    url, page = at("cancel", pk=report.pk), at("workflow", workflow_pk=running.pk)
+    client = client_for(owner)
+    assert url in client.get(page).content.decode()
+    assert url in client.get(at("list")).content.decode()
+    assert client.post(url).url == page + "#reports"
+    assert "Canceled" in client.get(page).content.decode()
+    assert url not in client.get(page).content.decode()
+    client.post(url)
+    assert "This report is not being built any more." in client.get(page).content.decode()
+
+
+def test_a_viewer_cancels_nothing(running, viewer, client_for):
+    report = services.request_report(workflow=running, actor=None)
+    client = client_for(viewer)
+    assert at("cancel", pk=report.pk) not in client.get(at("workflow", workflow_pk=running.pk)).content.decode()
+    assert client.post(at("cancel", pk=report.pk)).status_code == 403
+
+
+def test_canceling_takes_the_feature(team, running, owner, client_for):
+    report = services.request_report(workflow=running, actor=None)
+    switch_feature(team=team, feature=Feature.ML_ASSISTED_LABELING, on=False, actor=None)
+    assert client_for(owner).post(at("cancel", pk=report.pk)).status_code == 403
+
+
+def test_progress_says_rows_and_per_cent(running, owner, client_for):
+    services.request_report(workflow=running, actor=None)
+    Report.objects.update(state="building", rows_done=250_000, rows_total=1_000_000)
+    page = client_for(owner).get(at("workflow", workflow_pk=running.pk)).content.decode()
+    assert "250,000 of 1,000,000 rows, 25%" in page
+
+
+def test_more_reports_of_a_workflow_take_no_more_queries(ready, owner, client_for, django_assert_num_queries):
+    client, url = client_for(owner), at("workflow", workflow_pk=ready.workflow_id)
+    client.get(url)
+    with CaptureQueriesContext(connection) as one:
+        client.get(url)
+    for form in ("jsonl", "csv.gz"):
+        services.request_report(workflow=ready.workflow, actor=owner, options={"format": form})
+    with django_assert_num_queries(len(one)):
+        client.get(url)
 
 
 def test_a_ready_report_is_downloaded_as_a_file(ready, viewer, client_for):

@@ -67,10 +67,12 @@ def scored(*, boots: float, unlike: bool = False) -> Scored:
     return Scored(scores=[boots, rest, rest], predicted="boots", confidence=boots, distance=None, unlike=unlike)
 
 
-def upload_csv(workflow: Workflow, text: str, actor: User | None = None, name: str = "new.csv") -> WorkflowUpload:
+def upload_csv(
+    workflow: Workflow, text: str, actor: User | None = None, name: str = "new.csv", key_column: str = ""
+) -> WorkflowUpload:
     """Receive and read a CSV."""
     file = SimpleUploadedFile(name, text.encode())
-    upload = services.receive_rows(workflow=workflow, file=file, actor=actor)
+    upload = services.receive_rows(workflow=workflow, file=file, actor=actor, key_column=key_column)
     services.read_rows(upload=upload)
     upload.refresh_from_db()
     return upload

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from datetime import timedelta
 from threading import Barrier, Thread
@@ -13,14 +14,15 @@ from django.utils import timezone
 from django_scopes import scopes_disabled
 
 from jobs_app.models import Unit
+from labeling_platform.accounts.services import create_team
 from labeling_platform.accounts.tenancy import team_scope
 from models_app.classify import Unreadable
 from models_app.models import ModelVersion
-from tests.workflows_app.conftest import csv_of, scored, upload_csv
+from tests.workflows_app.conftest import csv_of, launch_all, make_model, scored, upload_csv
 from workflows_app import services
-from workflows_app.models import Workflow, WorkflowRow
+from workflows_app.models import Workflow, WorkflowKind, WorkflowRow
 from workflows_app.routing import LOW_CONFIDENCE, UNLIKE
-from workflows_app.services import dispatch
+from workflows_app.services import Hint, dispatch
 from workflows_app.services.dispatch import MAX_ATTEMPTS, POISON, retry_delay
 from workflows_app.states import RowState
 
@@ -180,7 +182,7 @@ def test_a_picture_that_stops_its_worker_does_not_fail_its_neighbours(running, o
             let_leases_expire(running)
         else:
             finish(running, *((found, scored(boots=0.97)) for found in claims))
-    services.fail_poisoned()
+    services.fail_poisoned(workflow=running)
     reasons = dict(WorkflowRow.objects.values_list("state", "reason").distinct())
     assert reasons == {RowState.CONFIDENT: "", RowState.FAILED: POISON}
     assert WorkflowRow.objects.filter(state=RowState.FAILED).count() == 1
@@ -191,7 +193,7 @@ def test_a_row_that_keeps_stopping_its_worker_is_failed(running):
     WorkflowRow.objects.filter(attempts=1).update(attempts=MAX_ATTEMPTS)
     let_leases_expire(running)
     assert len(claim(running)) == 2
-    assert services.fail_poisoned() == 1
+    assert services.fail_poisoned(workflow=running) == 1
     assert WorkflowRow.objects.filter(state=RowState.FAILED, reason=POISON).count() == 1
 
 
@@ -237,6 +239,52 @@ def test_hints_for_running_workflows_with_waiting_rows_take_turns(running, model
     services.turn_off(workflow=model_only, actor=owner)
     with scopes_disabled():
         assert services.find_hints() == []
+
+
+def test_teams_take_turns_and_in_a_team_its_workflows(running, model_only, owner):
+    upload_csv(model_only, csv_of(9, first=10), owner)
+    other = create_team(organization="Other", name="Other")
+    with team_scope(other):
+        small = launch_all(
+            services.create_workflow(
+                team=other, actor=None, name="Small", kind=WorkflowKind.MODEL_ONLY, model=make_model(other)
+            )
+        )
+        upload_csv(small, csv_of(1))
+    with scopes_disabled():
+        first = services.next_turn()
+        served = []
+        for _ in range(6):
+            turn = services.next_turn()
+            served.append(turn.workflow_id)
+            services.take_turn(workflow=Workflow.objects.get(pk=turn.workflow_id))
+    assert first == Hint(running.team_id, running.pk)
+    assert served[:4] == [running.pk, small.pk, model_only.pk, small.pk]
+
+
+def test_nobody_has_a_turn_when_no_row_can_be_claimed(running):
+    claim(running)
+    with scopes_disabled():
+        assert services.next_turn() is None
+
+
+def test_the_plan_of_finishing_reads_no_other_rows(running):
+    """Without statistics, as after a large upload, the planner once took all waiting rows for a handful."""
+    found = claim(running)
+    lines = json.dumps([vars(dispatch._line(running, found[0], scored(boots=0.97)))])
+    values = {"workflow": running.pk, "version": running.version_id, "lines": lines}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO workflows_app_workflowrow (team_id, workflow_id, upload_id, line, image_url, cells, state,"
+            ' reason, error_message, attempts, token, predicted, "unlike")'
+            " SELECT team_id, workflow_id, upload_id, n, image_url, cells, state, '', '', 0, 0, '', false"
+            " FROM workflows_app_workflowrow, generate_series(100, 40_000) n WHERE id = %s",
+            [found[0].row_id],
+        )
+        cursor.execute("EXPLAIN " + dispatch._FINISH, values)
+        plan = "\n".join(line for (line,) in cursor.fetchall())
+    assert "Index Scan using workflows_app_workflowrow_pkey" in plan
+    assert "Index Cond: (id = d.id)" in plan
 
 
 def test_predicting_asks_the_model_and_writes_what_it_says(tiny, owner):

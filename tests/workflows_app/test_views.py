@@ -11,7 +11,7 @@ from django.urls import reverse
 from jobs_app.models import Unit
 from models_app.models import CustomModel, HoldoutPrediction, ModelVersion
 from tests.workflows_app.conftest import csv_of, make_model, scored, upload_csv
-from workflows_app import services
+from workflows_app import data_views, services, tasks
 from workflows_app.models import Workflow, WorkflowKind, WorkflowRow, WorkflowUpload
 from workflows_app.states import WorkflowState
 
@@ -258,6 +258,36 @@ def test_the_overview_counts_each_status(predicted, browser):
     assert "every 2s" in fragment
 
 
+def test_all_problems_of_a_file_can_be_downloaded(draft, browser, owner):
+    upload = upload_csv(draft, "image_url,sku\nnowhere,S1\nshort\n", owner)
+    where = at("upload_problems", pk=draft.pk, upload_pk=upload.pk)
+    assert where in browser.get(at("upload_detail", pk=draft.pk, upload_pk=upload.pk)).content.decode()
+    answer = browser.get(where)
+    assert answer["Content-Disposition"] == f'attachment; filename="problems-{upload.pk}.csv"'
+    assert [line.split(",")[:2] for line in answer.getvalue().decode().splitlines()] == [
+        ["line", "column"], ["2", "image_url"], ["3", ""],
+    ]  # fmt: skip
+    WorkflowUpload.objects.filter(pk=upload.pk).update(file="gone.csv")
+    assert browser.get(where).status_code == 200
+
+
+def test_a_reading_file_can_be_canceled(draft, browser):
+    upload = WorkflowUpload.objects.get()
+    WorkflowUpload.objects.update(state="reading", finished_at=None)
+    where = at("upload_cancel", pk=draft.pk, upload_pk=upload.pk)
+    assert where in browser.get(at("data", pk=draft.pk)).content.decode()
+    assert "was canceled" in text_of(browser.post(where, follow=True))
+    tasks.clear_canceled(team_id=draft.team_id, upload_id=upload.pk)
+    assert "None of its rows is in the workflow." in text_of(browser.get(at("data", pk=draft.pk)))
+    assert "read already" in text_of(browser.post(where, follow=True))
+
+
+def test_the_key_column_is_asked_for_and_kept(draft, browser):
+    file = SimpleUploadedFile("keys.csv", b"image_url,sku\nhttps://p.example/1.jpg,K1\n")
+    browser.post(at("upload", pk=draft.pk), {"file": file, "key_column": " sku "})
+    assert WorkflowUpload.objects.latest("pk").key_column == "sku"
+
+
 def test_the_rows_can_be_filtered(predicted, browser):
     def lines(**query):
         return text_of(browser.get(at("rows", pk=predicted.pk), query)).count("<details>")
@@ -275,14 +305,44 @@ def test_the_rows_page_by_key(running, browser, owner):
     page = browser.get(url)
     while True:
         pages.append([view.row.pk for view in page.context["rows"]])
-        if page.context["next"] is None:
+        if not page.context["page"].next:
             break
-        page = browser.get(url, {"after": page.context["next"]})
+        page = browser.get(url, {"after": page.context["page"].next})
     assert [len(found) for found in pages] == [50, 50, 23]
     assert [pk for found in pages for pk in found] == list(WorkflowRow.objects.values_list("pk", flat=True))
     back = browser.get(url, {"before": pages[2][0]})
     assert [view.row.pk for view in back.context["rows"]] == pages[1]
-    assert back.context["previous"] is not None
+    assert back.context["page"].previous
+
+
+def test_rows_of_a_class_come_least_sure_first_by_key(running, browser, owner, monkeypatch):
+    monkeypatch.setattr(data_views, "ROWS_PER_PAGE", 2)
+    upload_csv(running, csv_of(4, first=10), owner)
+    confidences = [0.9, 0.6, 0.9, 0.75, 0.95, 0.6, 0.99]
+    for row, confidence in zip(WorkflowRow.objects.order_by("pk"), confidences, strict=True):
+        label = "sneakers" if confidence == 0.99 else "boots"
+        WorkflowRow.objects.filter(pk=row.pk).update(
+            state="confident", scores=[confidence, 0, 0], predicted=label, confidence=confidence
+        )
+
+    def walk(step="after", **query):
+        found, key = [], ""
+        while True:
+            page = browser.get(at("rows", pk=running.pk), query | ({step: key} if key else {}))
+            found.append([view.row.confidence for view in page.context["rows"]])
+            key = page.context["page"].next
+            if not key:
+                return found
+
+    assert walk(label="boots") == [[0.6, 0.6], [0.75, 0.9], [0.9, 0.95]]
+    assert walk(order="confidence") == [[0.6, 0.6], [0.75, 0.9], [0.9, 0.95], [0.99]]
+    assert walk(at_least="75", at_most="90") == [[0.75, 0.9], [0.9]]
+    page = browser.get(at("rows", pk=running.pk), {"order": "confidence", "after": "0.9~999999"})
+    before = browser.get(at("rows", pk=running.pk), {"order": "confidence", "before": page.context["page"].previous})
+    assert [view.row.confidence for view in before.context["rows"]] == [0.9, 0.9]
+    assert "Ensure this value is less than or equal to 100." in text_of(
+        browser.get(at("rows", pk=running.pk), {"at_most": "150"})
+    )
 
 
 def test_a_rows_page_shows_scores_and_cells(predicted, browser):

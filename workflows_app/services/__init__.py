@@ -2,7 +2,7 @@
 
 from workflows_app.ingest import read_rows
 
-from .data import confirm_upload, discard_upload, receive_rows
+from .data import cancel_upload, clear_canceled, confirm_upload, discard_upload, find_canceled, receive_rows
 from .dispatch import (
     Claim,
     Hint,
@@ -13,10 +13,13 @@ from .dispatch import (
     find_unread,
     finish_rows,
     hands_wanted,
+    next_turn,
     predict_rows,
     release_rows,
     retry_failed,
+    take_turn,
 )
+from .flushing import flush_routed
 from .launching import LaunchProblem, job_problems, launch, launch_problems, turn_off, turn_on, upload_problem
 from .setup import (
     Automation,
@@ -39,7 +42,9 @@ __all__ = [
     "LaunchProblem",
     "ModelChoice",
     "automation",
+    "cancel_upload",
     "claim_rows",
+    "clear_canceled",
     "confirm_upload",
     "create_workflow",
     "delete_workflow",
@@ -47,9 +52,11 @@ __all__ = [
     "edit_workflow",
     "extend_leases",
     "fail_poisoned",
+    "find_canceled",
     "find_hints",
     "find_unread",
     "finish_rows",
+    "flush_routed",
     "hands_wanted",
     "job_choices",
     "job_problems",
@@ -57,11 +64,13 @@ __all__ = [
     "launch",
     "launch_problems",
     "model_choices",
+    "next_turn",
     "predict_rows",
     "read_rows",
     "receive_rows",
     "release_rows",
     "retry_failed",
+    "take_turn",
     "turn_off",
     "turn_on",
     "upload_problem",

@@ -23,6 +23,8 @@ from jobs_app.services import NewUnit, add_units
 from labeling_platform.accounts.models import User
 from labeling_platform.accounts.services import record
 from labeling_platform.lib import reading
+from labeling_platform.lib.stopping import Stopping, interruptible, undisturbed
+from labeling_platform.ops.counters import LEASE_EXPIRIES, count, count_chunk
 from models_app.backends.base import Permanent
 from models_app.classify import Scored, Unreadable, classify
 from workflows_app.models import Workflow, WorkflowRow, WorkflowUpload
@@ -93,7 +95,8 @@ _MINE = (
 )
 _CLAIM = f"""
 WITH several AS (
-    SELECT r.id FROM workflows_app_workflowrow r WHERE {_MINE} AND {_FREE} AND NOT ({_SUSPECT})
+    SELECT r.id, r.lease_until IS NOT NULL AS expired FROM workflows_app_workflowrow r
+    WHERE {_MINE} AND {_FREE} AND NOT ({_SUSPECT})
     ORDER BY r.id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ), few AS (
     SELECT r.id FROM workflows_app_workflowrow r
@@ -106,6 +109,9 @@ WITH several AS (
     FOR UPDATE SKIP LOCKED
 ), suspects AS (
     SELECT id FROM few UNION ALL SELECT id FROM alone
+), counted AS (
+    INSERT INTO ops_count (name, n) SELECT '{LEASE_EXPIRIES}', count(*)
+    FROM (SELECT expired FROM several UNION ALL SELECT true FROM suspects) AS again WHERE expired HAVING count(*) > 0
 )
 UPDATE workflows_app_workflowrow AS r
 SET token = token + 1, attempts = attempts + 1, not_before = NULL,
@@ -123,9 +129,12 @@ SET state = d.state, reason = d.reason, error_message = d.error_message, scores 
 FROM jsonb_to_recordset(%(lines)s::jsonb) AS d(
     id bigint, token bigint, state text, reason text, error_message text, scores float8[],
     predicted text, confidence float8, "unlike" boolean, delay float8, unit bigint)
-WHERE r.id = d.id AND r.token = d.token AND r.state = 'awaiting' AND r.workflow_id = %(workflow)s
+WHERE r.id = d.id AND r.token = d.token AND r.state || '' = 'awaiting' AND r.workflow_id + 0 = %(workflow)s
 RETURNING r.id
 """
+"""`|| ''` and `+ 0` keep the planner from the other indexes: while a fresh table has no statistics, it takes rows of a
+workflow in a state to be few, and would read a million of them."""
+
 _HINTS = f"""
 SELECT w.team_id, w.id, (
     SELECT count(*) FROM (
@@ -134,6 +143,15 @@ SELECT w.team_id, w.id, (
     ) AS waiting
 )
 FROM workflows_app_workflow w WHERE w.state = 'running' ORDER BY w.id
+"""  # noqa: S608 - put together from constants of this module
+
+_NEXT = f"""
+SELECT w.team_id, w.id FROM (
+    SELECT team_id, id, served_at, max(served_at) OVER (PARTITION BY team_id) AS team_served_at
+    FROM workflows_app_workflow WHERE state = 'running'
+) AS w
+WHERE EXISTS (SELECT 1 FROM workflows_app_workflowrow r WHERE r.workflow_id = w.id AND {_FREE})
+ORDER BY w.team_served_at NULLS FIRST, w.served_at NULLS FIRST, w.id LIMIT 1
 """  # noqa: S608 - put together from constants of this module
 
 
@@ -158,13 +176,13 @@ def claim_rows(*, workflow: Workflow, limit: int) -> list[Claim]:
 
 
 @transaction.atomic
-def finish_rows(*, workflow: Workflow, results: Sequence[tuple[Claim, Answer]]) -> set[int]:
+def finish_rows(*, workflow: Workflow, results: Sequence[tuple[Claim, Answer]], seconds: float = 0.0) -> set[int]:
     """Write the answers of claimed rows; return the ids of the rows that moved or went back to wait.
 
     Confident rows are done; routed ones get their unit in the workflow's job, in this transaction; pictures
     that could not be read fail, or wait for another attempt when the reason may pass. A claim whose token is
     no longer the row's newest changes nothing and makes no unit. Finishing goes on in a workflow that was
-    turned off, so that what is under way ends cleanly.
+    turned off, so that what is under way ends cleanly. `seconds` is what the answers took, for the metrics.
     """
     _let_go_when_frozen()
     lines = {claim.row_id: _line(workflow, claim, answer) for claim, answer in results}
@@ -185,6 +203,8 @@ def finish_rows(*, workflow: Workflow, results: Sequence[tuple[Claim, Answer]]) 
                 },
             )
             moved = {row_id for (row_id,) in cursor.fetchall()}
+    again = sum(lines[row_id].state == RowState.AWAITING for row_id in moved)
+    count_chunk(images=len(moved), retries=again, seconds=seconds)
     if late := len(results) - len(moved):
         log.info("workflow %s: %s answers came too late and changed nothing", workflow.pk, late)
     return moved
@@ -288,15 +308,25 @@ def _still_mine(workflow: Workflow, claims: Iterable[Claim]) -> QuerySet[Workflo
 
 
 def predict_rows(*, workflow: Workflow, seconds: float = 5.0) -> bool:
-    """Claim, classify and finish waiting rows for about `seconds`; return whether there may be more to do."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        work = _Work(workflow, until)
-        if not work.claim():
-            return False
-        work.answer(work.claims())
-        if work.suspects:
-            work.answer(work.suspects)
+    """Claim, classify and finish waiting rows for about `seconds`; return whether there may be more to do.
+
+    A process that is told to stop gives its rows back at once.
+    """
+    until, work = time.monotonic() + seconds, None
+    try:
+        with interruptible():
+            while time.monotonic() < until:
+                work = _Work(workflow, until)
+                if not work.claim():
+                    fail_poisoned(workflow=workflow)
+                    return False
+                work.answer(work.claims())
+                if work.suspects:
+                    work.answer(work.suspects)
+    except Stopping:
+        if work is not None:
+            release_rows(workflow=workflow, claims=work.pending.values())
+        log.info("workflow %s: told to stop, the rows are given back", workflow.pk)
     return True
 
 
@@ -309,6 +339,7 @@ class _Work:
 
     def __init__(self, workflow: Workflow, until: float) -> None:
         self.workflow, self.until = workflow, until
+        self.began = time.monotonic()
         self.pending: dict[int, Claim] = {}
         self.ready: list[Claim] = []
         self.suspects: list[Claim] = []
@@ -316,8 +347,9 @@ class _Work:
 
     def claim(self) -> bool:
         """Claim some rows; False when there are none."""
-        claims = claim_rows(workflow=self.workflow, limit=settings.PREDICT_CHUNK)
-        self.pending.update((claim.row_id, claim) for claim in claims)
+        with undisturbed():
+            claims = claim_rows(workflow=self.workflow, limit=settings.PREDICT_CHUNK)
+            self.pending.update((claim.row_id, claim) for claim in claims)
         if claims and claims[0].suspect:
             self.suspects = claims
         else:
@@ -340,8 +372,8 @@ class _Work:
         try:
             items = ((claim, claim.image_url) for claim in claims)
             for claim, answer in classify(version=self.workflow.version, items=items, tick=self.keep):
-                self.pending.pop(claim.row_id, None)
                 answers.append((claim, answer))
+                self.pending.pop(claim.row_id, None)
                 if time.monotonic() - written > WRITE_EVERY or len(answers) >= WRITE_ROWS:
                     self._write(answers)
                     answers, written = [], time.monotonic()
@@ -357,13 +389,17 @@ class _Work:
         self._write(answers)
 
     def _write(self, answers: list[tuple[Claim, Answer]]) -> None:
-        finish_rows(workflow=self.workflow, results=answers)
-        self._extend()
+        now = time.monotonic()
+        with undisturbed():
+            finish_rows(workflow=self.workflow, results=answers, seconds=now - self.began)
+            self.began = now
+            self._extend()
 
     def keep(self) -> None:
         """While hosts are slow there is no answer to write, and the leases would run out."""
         if time.monotonic() - self.kept > settings.LEASE_TIME.total_seconds() / 4:
-            self._extend()
+            with undisturbed():
+                self._extend()
 
     def _extend(self) -> None:
         extend_leases(workflow=self.workflow, claims=self.pending.values())
@@ -385,15 +421,17 @@ def retry_failed(*, workflow: Workflow, actor: User | None) -> int:
     return moved
 
 
-def fail_poisoned() -> int:
-    """Fail the rows, of all teams in reach, whose claim ran out MAX_ATTEMPTS times; return how many.
+def fail_poisoned(*, workflow: Workflow) -> int:
+    """Fail the workflow's rows whose claim ran out MAX_ATTEMPTS times; return how many.
 
-    Called by the sweeper outside of any team's scope.
+    Looks at every waiting row, so it is for the time when none of them can be claimed any more.
     """
-    rows = WorkflowRow.objects.filter(attempts__gte=MAX_ATTEMPTS, lease_until__lt=Now())
-    return RowState.move(
+    rows = WorkflowRow.objects.filter(workflow=workflow, attempts__gte=MAX_ATTEMPTS, lease_until__lt=Now())
+    failed = RowState.move(
         rows, RowState.FAILED, reason=POISON, error_message=POISON_MESSAGE, lease_until=None, predicted_at=Now()
     )
+    count(**{LEASE_EXPIRIES: failed})
+    return failed
 
 
 def find_hints() -> list[Hint]:
@@ -406,6 +444,23 @@ def find_hints() -> list[Hint]:
         cursor.execute(_HINTS, {"enough": (MOST_HINTS - 1) * ROWS_PER_HINT})
         found = [(team, workflow, 1 + waiting // ROWS_PER_HINT) for team, workflow, waiting in cursor if waiting]
     return [Hint(team, workflow) for turn in range(MOST_HINTS) for team, workflow, wanted in found if wanted > turn]
+
+
+def take_turn(*, workflow: Workflow) -> None:
+    """Note that the workflow is worked on now; next_turn then prefers others."""
+    Workflow.objects.filter(pk=workflow.pk).update(served_at=Now())
+
+
+def next_turn() -> Hint | None:
+    """Whose rows a free worker should predict next: teams take turns, and in a team its workflows.
+
+    The team that was served longest ago comes first, however many rows or workflows the others have. None when no row
+    can be claimed. Called outside of any team's scope.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_NEXT)
+        found = cursor.fetchone()
+    return Hint(*found) if found else None
 
 
 def hands_wanted(*, workflow: Workflow) -> int:

@@ -1,0 +1,8 @@
+"""The Celery application of a worker process that a test starts: the real one, with the backend `tiny`."""
+
+from labeling_platform.celery import app
+from models_app.backends import KINDS
+
+KINDS["tiny"] = "tests.workflows_app.conftest.TinyBackend"
+
+__all__ = ["app"]
