@@ -18,7 +18,7 @@ from typing import Any
 import django
 import psutil
 
-from .product import Running, owner_connection, say
+from .product import Running, owner_connection, peak_rss_mb, say
 
 PROCESSES = 2  # as many as the worker has
 CHUNK = 1000
@@ -140,8 +140,6 @@ def _bare(team: Any, rows: int) -> float:
 
 def work(team: int, workflow: int) -> None:
     """What one of the processes does: claim and finish until nothing is left. A third of the answers are unsure."""
-    import resource
-
     from django_scopes import scope
 
     from labeling_platform.accounts.models import Team
@@ -158,7 +156,7 @@ def work(team: int, workflow: int) -> None:
         while claims := services.claim_rows(workflow=found, limit=CHUNK):
             answers = [(claim, unsure if claim.row_id % 3 == 0 else sure) for claim in claims]
             services.finish_rows(workflow=found, results=answers)
-    print(json.dumps({"peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024}))
+    print(json.dumps({"peak_rss_mb": peak_rss_mb()}))
 
 
 if __name__ == "__main__":

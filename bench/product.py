@@ -78,6 +78,12 @@ def _wait_for_address(process: subprocess.Popen[bytes], data: Path) -> str:
     raise SystemExit("The product did not start.")
 
 
+def peak_rss_mb() -> float:
+    """The most memory that this process has had in MB. (getrusage would count that of the parent, too.)"""
+    status = Path("/proc/self/status").read_text()
+    return int(status.split("VmHWM:")[1].split()[0]) / 1024
+
+
 def owner_connection() -> Any:
     """A connection as the role that owns the tables, for what the product itself may not do."""
     owner = environ.Env.db_url_config(os.environ["DATABASE_OWNER_URL"])

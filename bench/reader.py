@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 
@@ -14,6 +13,7 @@ def main() -> None:
     django.setup()
     from django_scopes import scope
 
+    from bench.product import peak_rss_mb
     from labeling_platform.accounts.models import Team
     from workflows_app import services
     from workflows_app.models import WorkflowUpload
@@ -26,8 +26,7 @@ def main() -> None:
         while services.read_rows(upload=found):
             pass
         seconds = time.perf_counter() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(json.dumps({"seconds": seconds, "peak_rss_mb": peak}))
+    print(json.dumps({"seconds": seconds, "peak_rss_mb": peak_rss_mb()}))
 
 
 if __name__ == "__main__":

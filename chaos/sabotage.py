@@ -19,17 +19,7 @@ VARIABLE = "CHAOS_SABOTAGE"
 DROP_KEYS = """
 ALTER TABLE jobs_app_unit DROP CONSTRAINT unit_once;
 ALTER TABLE jobs_app_judgment DROP CONSTRAINT judgment_once;
-DO $$
-DECLARE found text;
-BEGIN
-    FOR found IN
-        SELECT c.conname
-        FROM pg_constraint c JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = ANY(c.conkey)
-        WHERE c.conrelid = 'workflows_app_workflowrow'::regclass AND c.contype = 'u' AND a.attname = 'unit_id'
-    LOOP
-        EXECUTE format('ALTER TABLE workflows_app_workflowrow DROP CONSTRAINT %I', found);
-    END LOOP;
-END $$;
+DROP INDEX workflow_row_of_unit;
 """
 
 

@@ -105,6 +105,10 @@ class Sheet:
             problems += self._gold_problems(line, self._gold(cells, self._unit(record)))
         return golden, problems
 
+    def new_rows(self, records: Sequence[CsvRow]) -> list[NewRow]:
+        """What the lines become; some become nothing."""
+        return [made for record in records if (made := self.new_row(record)) is not None]
+
     def new_row(self, record: CsvRow) -> NewRow | None:
         """What the line becomes, if anything."""
         golden, problems = self.look_at(record)
@@ -222,7 +226,7 @@ def _check_room(upload: JobUpload, columns: Sequence[str], rows: int, first_row:
 def _add_rows(reading: Reading[JobUpload]) -> bool:
     """Add what stands behind `last_line`; return False when the time ran out before the end of the file."""
     with _sheet(reading.upload) as (reader, sheet):
-        return add_in_batches(reading, reader, make=sheet.new_row, add=partial(add_rows, reading.upload))
+        return add_in_batches(reading, reader, make=sheet.new_rows, add=partial(add_rows, reading.upload))
 
 
 def add_rows(upload: JobUpload, batch: Sequence[NewRow]) -> None:

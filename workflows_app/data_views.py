@@ -151,18 +151,19 @@ def rows(request: TeamRequest, pk: int) -> HttpResponse:
     """The rows, filtered, page by page by key."""
     workflow = get_workflow(request, pk)
     form = RowFilterForm(request.GET, outcomes=workflow.outcomes)
-    found: Rows = WorkflowRow.objects.filter(workflow=workflow).select_related("upload")
+    found: Rows = WorkflowRow.objects.filter(workflow=workflow)
     chosen = form.chosen
     if chosen["status"]:
         found = in_status(found, chosen["status"], workflow=workflow)
     found = in_class(found, chosen["label"], at_least=chosen["at_least"], at_most=chosen["at_most"])
-    page = page_by_key(with_status(found), request.GET, size=ROWS_PER_PAGE, by=form.ordered_by)
+    page = page_by_key(found.only("pk", "confidence"), request.GET, size=ROWS_PER_PAGE, by=form.ordered_by)
+    shown = with_status(WorkflowRow.objects.select_related("upload")).in_bulk([row.pk for row in page.items])
     context = {
         **page_context(request, workflow, "rows"),
         "form": form,
         "filtered": form.filtered,
         "page": page,
-        "rows": row_views(request, workflow, page.items),
+        "rows": row_views(request, workflow, [shown[row.pk] for row in page.items if row.pk in shown]),
     }
     return htmx.render(request, "workflows/rows.html", context, partial="rows")
 

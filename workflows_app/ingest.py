@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
-from itertools import islice
+from itertools import chain, islice
 from typing import NamedTuple
 
 from django.db import connection
@@ -24,6 +24,7 @@ from labeling_platform.lib.reading import (
     read_upload,
 )
 from labeling_platform.lib.uploads import MAX_PROBLEMS_KEPT
+from labeling_platform.lib.urls import MAX_URL, ORDINARY
 
 from .models import WorkflowRow, WorkflowUpload
 
@@ -117,18 +118,32 @@ class Sheet:
         code, message = _address_problem(row.values[self.url].strip())
         return CsvProblem(row.line, URL_COLUMN, code, f"Line {row.line}: {message}") if code else None
 
+    def are_sound(self, rows: Sequence[CsvRow | CsvProblem]) -> bool:
+        """Whether nothing at all is wrong with any of these, found out for all of them at once."""
+        if self.key is not None or not rows or not all(isinstance(row, CsvRow) for row in rows):
+            return False
+        place = self.url
+        urls = [row.values[place] for row in rows]  # type: ignore[union-attr]  # all are rows, see above
+        return max(map(len, urls)) <= MAX_URL and all(map(ORDINARY.fullmatch, urls))
+
+    def new_rows(self, rows: Sequence[CsvRow]) -> list[NewRow]:
+        """What is added of the rows."""
+        if self.are_sound(rows) and not ARRAY_SPECIAL.search("".join(chain.from_iterable(row.values for row in rows))):
+            texts = ('","'.join(cells) for _, cells in rows)
+            return [
+                NewRow(line, f'{line}\t\\N\t\\N\t{{"{text}"}}\t\t\n')
+                for (line, _), text in zip(rows, texts, strict=True)
+            ]
+        return [made for row in rows if (made := self.new_row(row)) is not None]
+
     def new_row(self, row: CsvRow) -> NewRow | None:
         """The row to add. One whose address can never be fetched is added as failed, so that no row is missing."""
+        if self._key_problem(row):
+            return None
         line, cells = row
         url = cells[self.url].strip()
         code, message = _address_problem(url)
-        if self.key is not None or code or url != cells[self.url] or ARRAY_SPECIAL.search("".join(cells)):
-            if self._key_problem(row):
-                return None
-            listed = [str(line), self.key_of(row), url, _array(cells), code[:40], message[:300]]
-            return NewRow(line, copy_line(listed))
-        plain = '","'.join(cells)
-        return NewRow(line, f'{line}\t\\N\t\\N\t{{"{plain}"}}\t\t\n')
+        return NewRow(line, copy_line([str(line), self.key_of(row), url, _array(cells), code[:40], message[:300]]))
 
     def _key_problem(self, row: CsvRow) -> CsvProblem | None:
         key = self.key_of(row)
@@ -164,10 +179,11 @@ def _check(reading: Reading[WorkflowUpload]) -> None:
     """Read the whole file once and save what was found. Raises CsvRefused when no row of it may be used."""
     with _sheet(reading.upload) as (reader, sheet):
         found = Findings(columns=list(reader.columns))
-        for record in reader:
-            found.rows += 1
-            if problem := record if isinstance(record, CsvProblem) else sheet.problem(record):
-                found.add(problem)
+        for block in reader.blocks():
+            found.rows += len(block)
+            for record in () if sheet.are_sound(block) else block:
+                if problem := record if isinstance(record, CsvProblem) else sheet.problem(record):
+                    found.add(problem)
             reading.checked(found.rows)
     reading.save(**found.as_fields())
 
@@ -175,7 +191,7 @@ def _check(reading: Reading[WorkflowUpload]) -> None:
 def _add_rows(reading: Reading[WorkflowUpload]) -> bool:
     """Add the rows behind `last_line`; return False when the time ran out before the end of the file."""
     with _sheet(reading.upload) as (reader, sheet):
-        return add_in_batches(reading, reader, make=sheet.new_row, add=adder(reading, sheet.url))
+        return add_in_batches(reading, reader, make=sheet.new_rows, add=adder(reading, sheet.url))
 
 
 def adder(reading: Reading[WorkflowUpload], place: int) -> Callable[[list[NewRow]], None]:

@@ -113,7 +113,10 @@ class WorkflowRow(TeamOwned):
     token = models.BigIntegerField(default=0)
     lease_until = models.DateTimeField(null=True)
     not_before = models.DateTimeField(null=True)
-    version = models.ForeignKey(ModelVersion, null=True, on_delete=models.PROTECT, related_name="+", db_index=False)
+    # The workflow holds the version that it was launched with; it needs no second hold for each of its rows.
+    version = models.ForeignKey(
+        ModelVersion, null=True, on_delete=models.DO_NOTHING, related_name="+", db_constraint=False, db_index=False
+    )
     scores = ArrayField(models.FloatField(), null=True)
     predicted = models.CharField(max_length=100, blank=True)
     confidence = models.FloatField(null=True)
@@ -121,7 +124,7 @@ class WorkflowRow(TeamOwned):
     reason = models.CharField(max_length=40, blank=True)
     error_message = models.CharField(max_length=300, blank=True)
     predicted_at = models.DateTimeField(null=True)
-    unit = models.OneToOneField(Unit, null=True, on_delete=models.PROTECT, related_name="workflow_row")
+    unit = models.ForeignKey(Unit, null=True, on_delete=models.PROTECT, related_name="+", db_index=False)
 
     class Meta:
         ordering = ["id"]
@@ -129,6 +132,9 @@ class WorkflowRow(TeamOwned):
             models.UniqueConstraint(fields=["upload", "line"], name="workflow_row_once"),
             models.UniqueConstraint(
                 fields=["workflow", "key"], name="workflow_row_key", condition=models.Q(key__isnull=False)
+            ),
+            models.UniqueConstraint(
+                fields=["unit"], name="workflow_row_of_unit", condition=models.Q(unit__isnull=False)
             ),
             models.CheckConstraint(condition=models.Q(state__in=RowState.values), name="workflow_row_state"),
             models.CheckConstraint(
@@ -160,7 +166,6 @@ class WorkflowRow(TeamOwned):
                 name="row_by_class",
                 condition=models.Q(confidence__isnull=False),
             ),
-            models.Index(fields=["version"], name="row_by_version", condition=models.Q(version__isnull=False)),
         ]
 
     @property

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
-from django.db.models import Case, CharField, Count, Min, Q, QuerySet, Sum, Value, When
+from django.db.models import Case, CharField, Count, Min, OuterRef, Q, QuerySet, Subquery, Sum, Value, When
 from django.utils import timezone
 
 from jobs_app.models import Unit
@@ -60,6 +60,12 @@ def in_status(rows: Rows, key: str, *, workflow: Workflow) -> Rows:
         units = units.filter(final if key == HUMAN_LABELED.key else ~final)
         mine = WorkflowRow.objects.filter(workflow=workflow, unit__in=units)
         return rows.filter(pk__in=list(mine.values_list("pk", flat=True)))
+    if key in {AWAITING_HUMAN.key, HUMAN_LABELED.key}:
+        # A subquery and no join: it looks at the units of rows along the way, and never at all of them.
+        unit = Unit.objects.filter(pk=OuterRef("unit_id")).values("state")[:1]
+        routed = rows.filter(state=RowState.ROUTED).alias(unit_state=Subquery(unit))
+        final = Q(unit_state=UnitState.FINALIZED)
+        return routed.filter(final if key == HUMAN_LABELED.key else ~final)
     return rows.filter(CONDITIONS[key])
 
 

@@ -28,7 +28,8 @@ from .csvio import CsvLimits, CsvProblem, CsvReader, CsvRefused, CsvRow, open_cs
 from .errors import Refused
 from .uploads import MAX_PROBLEMS_KEPT, ResumableUpload, UploadState
 
-BATCH = 5_000
+BATCH = 20_000
+SAY_SECONDS = 1.0
 BUDGET_SECONDS = 45.0
 MAX_ATTEMPTS = 5
 GONE = "The stored file is gone. Upload it again."
@@ -85,6 +86,7 @@ class Reading(Generic[Upload]):
     upload: Upload
     token: int
     until: float
+    said: float = field(default_factory=time.monotonic)
 
     def save(self, **fields: Any) -> None:
         """Write `fields` if we are still the reader. Raises Superseded otherwise. Locks the upload's row."""
@@ -98,8 +100,9 @@ class Reading(Generic[Upload]):
 
     def checked(self, rows: int) -> None:
         """Say now and then how many rows the check has seen."""
-        if rows % (4 * BATCH) == 0:
+        if time.monotonic() > self.said + SAY_SECONDS:
             self.go_on(rows_total=rows)
+            self.said = time.monotonic()
 
     def refuse(self, reason: str) -> None:
         """Refuse the whole file, with a reason for people."""
@@ -185,11 +188,12 @@ def add_in_batches(
     reading: Reading[Any],
     reader: CsvReader,
     *,
-    make: Callable[[CsvRow], Made | None],
+    make: Callable[[Sequence[CsvRow]], Iterable[Made]],
     add: Callable[[list[Made]], None],
 ) -> bool:
-    """Make something of each line behind `last_line` (None: left out) and `add` it in batches of BATCH.
+    """Make something of the lines behind `last_line` and `add` it in batches of BATCH.
 
+    `make` gets some rows at a time and gives what is made of them, in their order; what it leaves out is not added.
     Each batch moves `last_line` in its own transaction. Lines are made in a second thread, while the database works on
     the batch before: `make` may not use the database. Returns False when the time ran out before the file's end.
     """
@@ -200,18 +204,18 @@ def add_in_batches(
     return True
 
 
-def _batches(reader: CsvReader, make: Callable[[CsvRow], Made | None], last: int) -> Iterator[tuple[list[Made], int]]:
+def _batches(
+    reader: CsvReader, make: Callable[[Sequence[CsvRow]], Iterable[Made]], last: int
+) -> Iterator[tuple[list[Made], int]]:
     """What is made of the lines behind `last`, with the number of records seen until then; the last may be empty."""
     batch: list[Made] = []
     seen = 0
-    for record in reader:
-        seen += 1
-        if isinstance(record, CsvProblem) or record.line <= last or (made := make(record)) is None:
-            continue
-        batch.append(made)
-        if len(batch) == BATCH:
-            yield batch, seen
-            batch = []
+    for block in reader.blocks():
+        seen += len(block)
+        batch += make([record for record in block if isinstance(record, CsvRow) and record.line > last])
+        while len(batch) >= BATCH:
+            yield batch[:BATCH], seen
+            batch = batch[BATCH:]
     yield batch, seen
 
 

@@ -243,9 +243,9 @@ def test_a_reader_that_was_canceled_in_mid_file_adds_no_more(draft, owner, monke
     upload = WorkflowUpload.objects.get()
     WorkflowRow.objects.all().delete()
     WorkflowUpload.objects.update(state=UploadState.RECEIVED, last_line=0, rows_total=0, finished_at=None)
-    check = ingest.check_url
-    monkeypatch.setattr(ingest, "check_url", lambda url: (services.cancel_upload(upload=upload, actor=owner)
-                                                          if url.endswith("new-3.jpg") else check(url)))  # fmt: skip
+    monkeypatch.setattr(
+        ingest.Sheet, "are_sound", lambda *_: services.cancel_upload(upload=upload, actor=owner) is None
+    )
     assert services.read_rows(upload=upload) is False
     assert not WorkflowRow.objects.exists()
 

@@ -57,7 +57,7 @@ class Migration(migrations.Migration):
         migrations.AlterField(
             model_name='workflowrow',
             name='version',
-            field=models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='models_app.modelversion'),
+            field=models.ForeignKey(db_constraint=False, db_index=False, null=True, on_delete=django.db.models.deletion.DO_NOTHING, related_name='+', to='models_app.modelversion'),
         ),
         migrations.AlterField(
             model_name='workflowrow',
@@ -81,9 +81,14 @@ class Migration(migrations.Migration):
             model_name='workflowrow',
             index=models.Index(condition=models.Q(('confidence__isnull', False)), fields=['workflow', 'predicted', 'confidence', 'id'], name='row_by_class'),
         ),
-        migrations.AddIndex(
+        migrations.AlterField(
             model_name='workflowrow',
-            index=models.Index(condition=models.Q(('version__isnull', False)), fields=['version'], name='row_by_version'),
+            name='unit',
+            field=models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, related_name='+', to='jobs_app.unit'),
+        ),
+        migrations.AddConstraint(
+            model_name='workflowrow',
+            constraint=models.UniqueConstraint(condition=models.Q(('unit__isnull', False)), fields=('unit',), name='workflow_row_of_unit'),
         ),
         migrations.AddConstraint(
             model_name='workflowrow',
