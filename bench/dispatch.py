@@ -70,7 +70,11 @@ def _turn(team: Any, rows: int, kind: str) -> dict[str, float]:
         assert process.stdout is not None
         process.stdout.readline()
     began = time.perf_counter()
-    found = [json.loads(process.communicate(b"go\n")[0]) for process in working]
+    for process in working:
+        assert process.stdin is not None
+        process.stdin.write(b"go\n")
+        process.stdin.flush()
+    found = [json.loads(process.communicate()[0]) for process in working]
     seconds = time.perf_counter() - began
     _check(workflow, rows)
     say(f"{kind}, {rows} rows: {seconds:.2f} s")
@@ -153,7 +157,9 @@ def work(team: int, workflow: int) -> None:
         found = Workflow.objects.select_related("job", "version", "team").get(pk=workflow)
         print("ready", flush=True)
         sys.stdin.readline()
-        while claims := services.claim_rows(workflow=found, limit=CHUNK):
+        after = 0
+        while claims := services.claim_rows(workflow=found, limit=CHUNK, after=after):
+            after = claims[-1].row_id
             answers = [(claim, unsure if claim.row_id % 3 == 0 else sure) for claim in claims]
             services.finish_rows(workflow=found, results=answers)
     print(json.dumps({"peak_rss_mb": peak_rss_mb()}))

@@ -271,7 +271,7 @@ def test_nobody_has_a_turn_when_no_row_can_be_claimed(running):
 def test_the_plan_of_finishing_reads_no_other_rows(running):
     """Without statistics, as after a large upload, the planner once took all waiting rows for a handful."""
     found = claim(running)
-    lines = json.dumps([vars(dispatch._line(running, found[0], scored(boots=0.97)))])
+    lines = json.dumps([dispatch._line(running, found[0], scored(boots=0.97)).as_json()])
     values = {"workflow": running.pk, "version": running.version_id, "lines": lines}
     with connection.cursor() as cursor:
         cursor.execute(

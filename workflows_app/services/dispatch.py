@@ -13,6 +13,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -80,6 +81,10 @@ class _Finished:
     delay: float | None = None
     unit: int | None = None
 
+    def as_json(self) -> dict[str, Any]:
+        """What is not empty: the rest only takes time on its way."""
+        return {name: value for name, value in vars(self).items() if value or isinstance(value, float)}
+
 
 _FREE = (
     "r.state = 'awaiting' AND (r.lease_until IS NULL OR r.lease_until < statement_timestamp())"
@@ -96,7 +101,7 @@ _MINE = (
 _CLAIM = f"""
 WITH several AS (
     SELECT r.id, r.lease_until IS NOT NULL AS expired FROM workflows_app_workflowrow r
-    WHERE {_MINE} AND {_FREE} AND NOT ({_SUSPECT})
+    WHERE {_MINE} AND {_FREE} AND NOT ({_SUSPECT}) AND r.id > %(after)s
     ORDER BY r.id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ), few AS (
     SELECT r.id FROM workflows_app_workflowrow r
@@ -121,12 +126,13 @@ RETURNING r.id, r.token, r.attempts, r.image_url, r.id IN (SELECT id FROM suspec
 """  # noqa: S608 - put together from constants of this module
 _FINISH = """
 UPDATE workflows_app_workflowrow AS r
-SET state = d.state, reason = d.reason, error_message = d.error_message, scores = d.scores,
-    predicted = d.predicted, confidence = d.confidence, unlike = d.unlike, unit_id = d.unit,
+SET state = d.state, reason = coalesce(d.reason, ''), error_message = coalesce(d.error_message, ''),
+    scores = d.scores, predicted = coalesce(d.predicted, ''), confidence = d.confidence,
+    "unlike" = coalesce(d.unlike, false), unit_id = d.unit,
     version_id = CASE WHEN d.scores IS NULL THEN NULL ELSE %(version)s END,
     predicted_at = CASE WHEN d.state = 'awaiting' THEN NULL ELSE clock_timestamp() END,
     lease_until = NULL, not_before = clock_timestamp() + d.delay * interval '1 second'
-FROM jsonb_to_recordset(%(lines)s::jsonb) AS d(
+FROM json_to_recordset(%(lines)s::json) AS d(
     id bigint, token bigint, state text, reason text, error_message text, scores float8[],
     predicted text, confidence float8, "unlike" boolean, delay float8, unit bigint)
 WHERE r.id = d.id AND r.token = d.token AND r.state || '' = 'awaiting' AND r.workflow_id + 0 = %(workflow)s
@@ -155,12 +161,19 @@ ORDER BY w.team_served_at NULLS FIRST, w.served_at NULLS FIRST, w.id LIMIT 1
 """  # noqa: S608 - put together from constants of this module
 
 
-def claim_rows(*, workflow: Workflow, limit: int) -> list[Claim]:
+def claim_rows(*, workflow: Workflow, limit: int, after: int = 0) -> list[Claim]:
     """Claim up to `limit` waiting rows of a running workflow for LEASE_TIME, in one statement.
 
     Rows that somebody else is claiming at this moment are skipped, not waited for. A workflow that is not
-    running gives none.
+    running gives none. `after` is the id to look behind first, of the row claimed last: in front of it the index is
+    full of entries of rows that are finished, until a vacuum comes.
     """
+    if after:
+        return _claim(workflow, limit, after) or _claim(workflow, limit, 0)
+    return _claim(workflow, limit, 0)
+
+
+def _claim(workflow: Workflow, limit: int, after: int) -> list[Claim]:
     with connection.cursor() as cursor:
         cursor.execute(
             _CLAIM,
@@ -168,6 +181,7 @@ def claim_rows(*, workflow: Workflow, limit: int) -> list[Claim]:
                 "workflow": workflow.pk,
                 "team": workflow.team_id,
                 "limit": limit,
+                "after": after,
                 "lease": settings.LEASE_TIME.total_seconds(),
             },
         )
@@ -199,7 +213,7 @@ def finish_rows(*, workflow: Workflow, results: Sequence[tuple[Claim, Answer]], 
                 {
                     "workflow": workflow.pk,
                     "version": workflow.version_id,
-                    "lines": json.dumps([vars(line) for line in lines.values()], allow_nan=False),
+                    "lines": json.dumps([line.as_json() for line in lines.values()], allow_nan=False),
                 },
             )
             moved = {row_id for (row_id,) in cursor.fetchall()}
@@ -343,12 +357,13 @@ class _Work:
         self.pending: dict[int, Claim] = {}
         self.ready: list[Claim] = []
         self.suspects: list[Claim] = []
-        self.kept = time.monotonic()
+        self.kept, self.after = time.monotonic(), 0
 
     def claim(self) -> bool:
         """Claim some rows; False when there are none."""
         with undisturbed():
-            claims = claim_rows(workflow=self.workflow, limit=settings.PREDICT_CHUNK)
+            claims = claim_rows(workflow=self.workflow, limit=settings.PREDICT_CHUNK, after=self.after)
+            self.after = claims[-1].row_id if claims else 0
             self.pending.update((claim.row_id, claim) for claim in claims)
         if claims and claims[0].suspect:
             self.suspects = claims
