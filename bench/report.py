@@ -49,12 +49,15 @@ COLUMNS = ["image_url", "sku", "title", "price", "note"]
 _UNITS = """
 INSERT INTO jobs_app_unit (team_id, job_id, key, data, image_url, state, position, wanted, slots, judgments_count,
     result, shares, agreement, created_at, finalized_at)
-SELECT %(team)s, %(job)s, 'workflow-row:' || n, '{}', 'https://pictures.example/' || n || '.jpg',
-    CASE WHEN n %% 100 < 85 THEN 'finalized' ELSE 'judgable' END, 0, 3, CASE WHEN n %% 100 < 85 THEN 0 ELSE 3 END,
-    CASE WHEN n %% 100 < 85 THEN 3 ELSE 0 END, '{}',
-    CASE WHEN n %% 100 < 85 THEN jsonb_build_object('boots', 0.6667, 'sandals', 0.3333) END,
-    CASE WHEN n %% 100 < 85 THEN 0.6667 END, now(), CASE WHEN n %% 100 < 85 THEN now() END
+SELECT %(team)s, %(job)s, 'workflow-row:' || n, '{}', 'https://pictures.example/' || n || '.jpg', 'judgable', 0, 3, 3,
+    0, '{}', NULL, NULL, now(), NULL
 FROM generate_series(1, %(rows)s) AS n WHERE n %% 100 BETWEEN 70 AND 89
+"""
+# Afterwards, as people do it: the counters of rows follow the change of units.
+_FINALIZE = """
+UPDATE jobs_app_unit SET state = 'finalized', slots = 0, judgments_count = 3, finalized_at = now(), agreement = 0.6667,
+    shares = jsonb_build_object('boots', 0.6667, 'sandals', 0.3333)
+WHERE job_id = %(job)s AND split_part(key, ':', 2)::int %% 100 < 85
 """
 _ROWS = """
 INSERT INTO workflows_app_workflowrow (team_id, workflow_id, upload_id, line, image_url, cells, state, attempts, token,
@@ -126,6 +129,7 @@ def fill(team: Team, rows: int) -> Workflow:
         with connection.cursor() as cursor:
             cursor.execute(_UNITS, given)
             cursor.execute(_ROWS, given)
+            cursor.execute(_FINALIZE, given)
         say(f"made a workflow of {rows} rows")
         return workflow
 
