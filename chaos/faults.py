@@ -19,6 +19,7 @@ from labeling_platform.stack.places import prepare_places
 from .plan import Fault, FaultKind, Plan
 from .product import Product, say
 
+TRIES = 3
 TAKEN_SECONDS = 6.0
 RELAY_SECONDS = 2.0
 WORKING_SECONDS, BUSY_SECONDS = 15.0, 40.0
@@ -53,15 +54,26 @@ class Faults:
         for fault in self.plan.faults:
             time.sleep(max(0.0, began + fault.at - time.monotonic()))
             say(f"[{time.monotonic() - began:6.1f} s] {fault.kind.value}")
-            try:
-                self.inject(fault)
-            except Exception as error:  # a fault that cannot be done is told at the end; the others go on
-                self.failed.append(f"{fault.kind.value}: {type(error).__name__}: {error}")
+            if problem := self._tried(fault):
+                self.failed.append(f"{fault.kind.value}: {problem}")  # told at the end; the others go on
             else:
                 self.done[fault.kind.value] += 1
         for thread in self.beats:
             thread.join()
         self.finished.set()
+
+    def _tried(self, fault: Fault) -> str:
+        """Do the fault, again when what it aims at has died at that moment; why it could not be done, if so."""
+        problem = ""
+        for _ in range(TRIES):
+            try:
+                self.inject(fault)
+            except Exception as error:
+                problem = f"{type(error).__name__}: {error}"
+                time.sleep(1.0)
+            else:
+                return ""
+        return problem
 
     def inject(self, fault: Fault) -> None:
         dice = random.Random(fault.dice)

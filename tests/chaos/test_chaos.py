@@ -16,7 +16,7 @@ import pytest
 from chaos.product import EMBEDDED
 
 PROJECT = Path(__file__).resolve().parent.parent.parent
-pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.xdist_group("e2e")]
+pytestmark = [pytest.mark.e2e, pytest.mark.slow, pytest.mark.xdist_group("chaos")]
 
 
 def chaos(*arguments: str, code: int) -> dict[str, Any]:
