@@ -22,7 +22,7 @@ from .presenting import page_context, row_views
 from .querysets import Rows, in_class, in_status, with_status
 from .views import get_workflow, may_edit, may_view, to_workflow
 
-ROWS_PER_PAGE = 50
+ROWS_PER_PAGE = 40
 
 
 @require_safe
