@@ -27,11 +27,12 @@ def lines():
     handler.addFilter(logs.HideTokens())
     handler.addFilter(logs.Marks())
     root = logging.getLogger()
-    level, root.level = root.level, logging.INFO
+    level = root.level
+    root.setLevel(logging.INFO)  # and not the attribute alone: loggers remember what is enabled
     root.addHandler(handler)
     yield lambda: [json.loads(line) for line in found]
     root.removeHandler(handler)
-    root.level = level
+    root.setLevel(level)
 
 
 def test_a_request_is_one_line_with_its_ids(lines, team, owner, client_for) -> None:

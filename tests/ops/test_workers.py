@@ -69,7 +69,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
                  "--without-gossip", "--loglevel", "INFO", "-Q", queues, "--concurrency", "1", "-n", name],
                 env=environment, cwd=PROJECT, stdout=out, stderr=out, start_new_session=True,
             )  # fmt: skip
-        started.append(Worker(name, process, log, Celery(broker=BROKER)))
+        started.append(Worker(name, process, log, Celery(broker=BROKER, set_as_current=False)))
         return started[-1]
 
     yield begin
