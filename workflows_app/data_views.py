@@ -39,7 +39,7 @@ def data_page(request: TeamRequest, workflow: Workflow, form: RowsFileForm, stat
         **page_context(request, workflow, "data"),
         "form": form,
         "uploads": uploads,
-        "reading": any(not upload.is_final and not upload.held for upload in uploads),
+        "reading": any(upload.is_moving for upload in uploads),
         "upload_problem": services.upload_problem(workflow=workflow),
         "has_rows": any(upload.rows_ok for upload in uploads),
     }

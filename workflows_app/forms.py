@@ -76,7 +76,7 @@ class RowsFileForm(CsvFileForm):
     """Asks for a CSV of unlabelled data, and perhaps for the column whose values tell its rows apart."""
 
     key_column = forms.CharField(
-        label=_("Key column (optional)"),
+        label=_("Key column"),
         required=False,
         max_length=100,
         help_text=_(
@@ -103,8 +103,8 @@ class RowFilterForm(forms.Form):
 
     status = forms.ChoiceField(label=_("Status"), required=False)
     label = forms.ChoiceField(label=_("Predicted class"), required=False)
-    at_least = _percent(_("Confidence from, %"))
-    at_most = _percent(_("to, %"))
+    at_least = _percent(_("Confidence from %"))
+    at_most = _percent(_("to %"))
     order = forms.ChoiceField(
         label=_("Order"),
         required=False,

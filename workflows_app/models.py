@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy as _
 from jobs_app.models import Job, Unit
 from labeling_platform.accounts.models import Team, TeamOwned
 from labeling_platform.lib.tallies import Tally
-from labeling_platform.lib.uploads import ResumableUpload
+from labeling_platform.lib.uploads import ResumableUpload, UploadState
 from models_app.models import CustomModel, ModelVersion
 
 from .states import RowState, WorkflowState
@@ -79,6 +79,11 @@ class WorkflowUpload(TeamOwned, ResumableUpload):
     class Meta:
         ordering = ["-id"]
         indexes = [models.Index(fields=["workflow", "sha256"], name="workflow_upload_sha256")]
+
+    @property
+    def is_moving(self) -> bool:
+        """Whether something is still done with it, so that looking again is worth it."""
+        return not self.held and (not self.is_final or (self.state == UploadState.CANCELED and not self.finished_at))
 
     @property
     def rows_listed(self) -> int:
