@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
@@ -14,7 +13,6 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from chaos.host import served as chaos_pictures
 from labeling_platform.stack.places import PROJECT
 
 from .pictures import PictureSet, drawings, from_manifest, linked, others, served, shuffled
@@ -43,8 +41,6 @@ def main() -> int:
         return _labeling(options)
     if options.what in {*SCALE, "report"}:
         return _at_scale(options)
-    if options.what == "fairness":
-        return _fairness(options)
     if len(options.manifest) > 1:
         return _one_by_one(options.manifest)
     with tempfile.TemporaryDirectory() as folder:
@@ -78,15 +74,6 @@ def _at_scale(options: argparse.Namespace) -> int:
     with running(allow="", embedder="fast") as product:
         for line in import_module(f"bench.{options.what}").run(options, product):
             print(json.dumps({"bench": options.what} | line), flush=True)
-    return 0
-
-
-def _fairness(options: argparse.Namespace) -> int:
-    """Two teams, pictures of the harness's host, and its classifier."""
-    os.environ["CLASSIFIER_BACKENDS"] = "digest"
-    with chaos_pictures(0.02) as host, running(allow=host, embedder="fast"):
-        for line in import_module("bench.fairness").run(options, host):
-            print(json.dumps({"bench": "fairness"} | line), flush=True)
     return 0
 
 
@@ -144,8 +131,6 @@ def _options() -> argparse.Namespace:
     report.add_argument("--format", action="append", help="csv, csv.gz, jsonl or jsonl.gz; several in turn")
     peers = PROJECT.parent / "shared" / "baselines" / "results"
     labeling.add_argument("--peers", type=Path, default=peers, help="folder with labelstudio*.json to compare with")
-    fairness = kinds.add_parser("fairness", help="a small team's rows beside a big team's")
-    fairness.add_argument("--rows", type=int, action="append", help="rows of the big team")
     for what, words in SCALE.items():
         kind = kinds.add_parser(what, help=words)
         kind.add_argument("--rows", type=int, action="append", help="how many rows; several are measured one by one")
