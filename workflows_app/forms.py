@@ -117,6 +117,9 @@ class RowFilterForm(forms.Form):
         self.fields["status"].choices = [("", _("All statuses")), *statuses]  # type: ignore[attr-defined]
         classes = [(outcome, outcome) for outcome in outcomes]
         self.fields["label"].choices = [("", _("All classes")), *classes]  # type: ignore[attr-defined]
+        if self.ordered_by:
+            # The page says in which order its rows are. One value for each name is all that this form reads.
+            self.data = {name: self.data.get(name) for name in self.data} | {"order": LEAST_SURE}
 
     @property
     def chosen(self) -> dict[str, Any]:

@@ -334,6 +334,8 @@ def test_rows_of_a_class_come_least_sure_first_by_key(running, browser, owner, m
             if not key:
                 return found
 
+    narrowed = browser.get(at("rows", pk=running.pk), {"label": "boots"}).content.decode()
+    assert '<option value="confidence" selected>' in narrowed
     assert walk(label="boots") == [[0.6, 0.6], [0.75, 0.9], [0.9, 0.95]]
     assert walk(order="confidence") == [[0.6, 0.6], [0.75, 0.9], [0.9, 0.95], [0.99]]
     assert walk(at_least="75", at_most="90") == [[0.75, 0.9], [0.9]]
