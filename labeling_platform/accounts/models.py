@@ -92,6 +92,10 @@ class Membership(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=12, choices=Role.choices, default=Role.MEMBER)
     created_at = models.DateTimeField(auto_now_add=True)
+    if TYPE_CHECKING:
+        objects = models.Manager()
+    else:
+        objects = ScopedManager(team="team")
 
     class Meta:
         constraints = [
@@ -123,6 +127,10 @@ class TeamFeature(models.Model):
     enabled_at = models.DateTimeField(default=timezone.now)
     until = models.DateTimeField(null=True, blank=True)
     reason = models.CharField(max_length=250, blank=True)
+    if TYPE_CHECKING:
+        objects = models.Manager()
+    else:
+        objects = ScopedManager(team="team")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["team", "name"], name="team_feature_once")]

@@ -8,7 +8,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
-from .models import Activity, Feature, Membership
+from .memberships import teams_of
+from .models import Activity, Feature
 from .permissions import ENTER, LABEL, MANAGE, VIEW
 from .pictures import SIZES, FetchError, picture_bytes, read_token
 from .tenancy import TeamRequest, team_view
@@ -25,9 +26,8 @@ PLACEHOLDER = (
 @login_required
 def home(request: HttpRequest) -> HttpResponse:
     """Send a person to their first team; staff without one to the console; others to a page that says what to do."""
-    membership = Membership.objects.select_related("team").filter(user=request.user).order_by("team__name").first()
-    if membership is not None:
-        return redirect("teams:home", team_slug=membership.team.slug)
+    for team in teams_of(request.user):  # type: ignore[arg-type]
+        return redirect("teams:home", team_slug=team.slug)
     if request.user.is_staff:  # type: ignore[union-attr]
         return redirect("admin:index")
     return render(request, "accounts/no_team.html")
