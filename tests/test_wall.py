@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from typing import Any
 
 import pytest
@@ -12,7 +13,8 @@ from django_scopes import scope, scopes_disabled
 from psycopg2.errors import ForeignKeyViolation, InsufficientPrivilege
 
 from labeling_platform.accounts.models import Team, User
-from labeling_platform.lib import wall
+from labeling_platform.accounts.pictures import picture_url, read_token
+from labeling_platform.lib import storage, wall
 from models_app.models import CustomModel
 from workflows_app.models import Workflow, WorkflowRow
 
@@ -131,6 +133,31 @@ def test_a_row_cannot_point_at_a_row_of_another_team(worlds: tuple[World, World]
     with scope(team=ours["team"]), pytest.raises(IntegrityError) as caught, transaction.atomic():
         sql("UPDATE workflows_app_workflow SET job_id = %s", theirs["job"].pk)
     assert isinstance(caught.value.__cause__, ForeignKeyViolation)
+
+
+def test_a_file_of_another_team_is_not_opened_and_not_deleted(theirs: World, team: Team) -> None:
+    """Should a name of theirs ever reach a query of ours."""
+    name = theirs["file"]
+    with scope(team=team):
+        with pytest.raises(FileNotFoundError):
+            storage.open_file(name)
+        with pytest.raises(FileNotFoundError):
+            storage.delete_file(name)
+    with scope(team=theirs["team"]):
+        assert storage.read_bytes(name).startswith(b"image_url")
+
+
+@pytest.mark.parametrize(("days", "found"), [(0, True), (7, True), (14, False), (-7, False)])
+def test_the_address_of_a_picture_ends(team: Team, monkeypatch: pytest.MonkeyPatch, days: int, found: bool) -> None:
+    token = picture_url(team, "https://a.example/1.jpg").rpartition("/")[2]
+    now = time.time()
+    monkeypatch.setattr(time, "time", lambda: now + days * 24 * 3600)
+    assert (read_token(team, token) is not None) is found
+
+
+def test_an_address_signed_for_one_team_is_none_for_another(team: Team, other_team: Team) -> None:
+    token = picture_url(team, "https://a.example/1.jpg").rpartition("/")[2]
+    assert (read_token(team, token), read_token(other_team, token)) == ("https://a.example/1.jpg", None)
 
 
 # --- connections that are used again ----------------------------------------------------------------------------
