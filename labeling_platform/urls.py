@@ -20,6 +20,7 @@ urlpatterns = [
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("metrics", metrics.metrics),
+    path("accounts/", include("labeling_platform.accounts.account_urls")),
     path("accounts/", include("allauth.urls")),
     path("invite/<str:token>/", invitation, name="invitation"),
     path("admin/", admin.site.urls),

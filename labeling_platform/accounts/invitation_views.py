@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from allauth.account.adapter import get_adapter
+from allauth.account.utils import perform_login
 from django.contrib import messages
-from django.contrib.auth import login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -106,10 +106,17 @@ def _sign_up(request: HttpRequest, found: Invitation, token: str) -> HttpRespons
             link = format_html('<a href="{}">Sign in</a>', _sign_in_url(request))
             form.add_error("email", format_html(words, link))
         else:
-            backend = "django.contrib.auth.backends.ModelBackend"
-            login(request, accepted.membership.user, backend=backend)
-            return _enter(request, accepted)
+            return _sign_in(request, accepted)
     return _show(request, found, form=focus_first_error(form), status=422)
+
+
+def _sign_in(request: HttpRequest, accepted: Accepted) -> HttpResponse:
+    """Sign the new person in. Who came by a link confirms the address first, where the settings demand it."""
+    entered = _enter(request, accepted)
+    response: HttpResponse = perform_login(
+        request, accepted.membership.user, redirect_url=entered["Location"], signup=True
+    )
+    return response
 
 
 def _enter(request: HttpRequest, accepted: Accepted) -> HttpResponse:

@@ -9,7 +9,7 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
 from .memberships import teams_of
-from .models import Activity, Feature
+from .models import Activity, Feature, User
 from .permissions import ENTER, LABEL, MANAGE, VIEW
 from .pictures import SIZES, FetchError, picture_bytes, read_token
 from .tenancy import TeamRequest, team_view
@@ -25,8 +25,12 @@ PLACEHOLDER = (
 @require_safe
 @login_required
 def home(request: HttpRequest) -> HttpResponse:
-    """Send a person to their first team; staff without one to the console; others to a page that says what to do."""
-    for team in teams_of(request.user):  # type: ignore[arg-type]
+    """Send a person to the team they were in last, else to their first; staff without a team to the console;
+    others to a page that says what to do.
+    """
+    teams = teams_of(request.user)  # type: ignore[arg-type]
+    last = request.user.last_team_id  # type: ignore[union-attr]
+    for team in sorted(teams, key=lambda team: team.pk != last):
         return redirect("teams:home", team_slug=team.slug)
     if request.user.is_staff:  # type: ignore[union-attr]
         return redirect("admin:index")
@@ -36,7 +40,9 @@ def home(request: HttpRequest) -> HttpResponse:
 @require_safe
 @team_view(may=ENTER)
 def team_home(request: TeamRequest) -> HttpResponse:
-    """The part of the site where this role works."""
+    """The part of the site where this role works. Who enters a team comes back to it after the next sign-in."""
+    if request.user.last_team_id != request.team.pk:
+        User.objects.filter(pk=request.user.pk).update(last_team=request.team)
     if not request.membership.may(VIEW):
         return redirect("contribute:list", team_slug=request.team.slug)
     if Feature.ML_ASSISTED_LABELING in request.features:
