@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from django.shortcuts import get_object_or_404
-from ninja import File, Form, Query, Router
+from ninja import File, Form, Router
 from ninja.files import UploadedFile
 from pydantic import Field
 
@@ -225,7 +225,7 @@ def list_units(
     job_id: Id,
     limit: Limit = USUAL_ITEMS,
     after: After = "",
-    state: Annotated[Text, Query(description="Only rows in this state.")] = "",
+    state: Annotated[Text, Field(description="Only rows in this state.")] = "",
 ) -> dict[str, Any]:
     """List a job's rows with what people answered, oldest first. Test questions are not among them."""
     job = get_job_or_404(job_id)

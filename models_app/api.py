@@ -306,7 +306,7 @@ def list_evaluation_rows(
     evaluation_id: Id,
     limit: Limit = USUAL_ITEMS,
     after: After = "",
-    label: Annotated[Text, Query(description="Only rows predicted as this class.")] = "",
+    label: Annotated[Text, Field(description="Only rows predicted as this class.")] = "",
     at_least: Annotated[float, Query(ge=0, le=1, description="Only rows of at least this confidence.")] = 0.0,
 ) -> dict[str, Any]:
     """List an evaluation's rows with their predictions, as uploaded."""

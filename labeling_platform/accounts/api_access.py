@@ -12,8 +12,10 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.utils import timezone
 from ninja import Router
+from ninja.responses import Status
 from ninja.security import HttpBearer
 
 from labeling_platform.lib.api import ApiError, ErrorOut, refused_as_error
@@ -152,9 +154,10 @@ def operation(
         def guarded(request: ApiRequest, **values: Any) -> Any:
             try:
                 with team_scope(request.team), transaction.atomic():
-                    return view(request, **values)
+                    result = view(request, **values)
             except Refused as refused:
                 raise refused_as_error(refused, fields or {}) from refused
+            return result if isinstance(result, HttpResponseBase) else Status(status, result)
 
         # ninja would look for the names in the annotations in this module.
         guarded.__signature__ = inspect.signature(view, eval_str=True)  # type: ignore[attr-defined]
