@@ -38,7 +38,9 @@ from labeling_platform.lib.urls import (
     Allowance,
     Target,
     UrlRefused,
+    bucket_and_key,
     may_connect,
+    may_use_port,
     parse_allowances,
     parse_target,
     split_url,
@@ -77,7 +79,7 @@ FAILURES = {
     "not_an_image": ("This is not a JPG or PNG picture.", False),
     "truncated": ("The picture arrived incomplete.", True),
     "timeout": ("The host did not deliver the picture in time.", True),
-    "connect_failed": ("The host could not be reached.", True),
+    "connect_failed": ("The host could not be reached, or it is not one of the open internet.", True),
     "too_many_redirects": ("The address redirects too often.", False),
     "bad_redirect": ("The address redirects to a place that may not be used.", False),
     "too_many_pixels": ("The picture has too many pixels (at most 40 million, 16,384 a side).", False),
@@ -137,7 +139,9 @@ def check_url(url: str) -> None:
         return
     try:
         parts = split_url(url)
-        if parts.scheme.lower() != "s3":
+        if parts.scheme.lower() == "s3":
+            bucket_and_key(url)
+        else:
             target_of(parts)
     except UrlRefused as error:
         raise FetchError(error.code, error.message) from error
@@ -161,7 +165,15 @@ class _Deadline:
         self.passed = False
         self._socket: socket.socket | None = None
         self._over = False
-        _watchdog.watch(self, time.monotonic() + seconds)
+        self._when = time.monotonic() + seconds
+        _watchdog.watch(self, self._when)
+
+    def left(self) -> float:
+        """Seconds until then. Raises FetchError when there are none."""
+        left = self._when - time.monotonic()
+        if self.passed or left <= 0:
+            raise _failure("timeout")
+        return left
 
     def watch(self, connection: socket.socket) -> None:
         self._socket = connection
@@ -209,6 +221,27 @@ class _Watchdog:
 _watchdog = _Watchdog()
 
 
+def _look_up(target: Target, seconds: float) -> list[Any]:
+    """The addresses of a host. The system's resolver knows no limit of time, so a thread waits for it."""
+    found: list[Any] = []
+
+    def ask() -> None:
+        with contextlib.suppress(OSError, UnicodeError):
+            found.extend(socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM))
+
+    if target.says_where:
+        ask()
+    else:
+        asking = threading.Thread(target=ask, name="fetch-lookup", daemon=True)
+        asking.start()
+        asking.join(seconds)
+        if asking.is_alive():
+            raise _failure("timeout")
+    if not found:
+        raise _failure("address_refused" if target.says_where else "connect_failed")
+    return found
+
+
 class _JudgedConnection(HTTPConnection):
     """Connects only to an address that was judged, and to the very one that was."""
 
@@ -217,17 +250,18 @@ class _JudgedConnection(HTTPConnection):
     deadline: _Deadline
 
     def _new_conn(self) -> socket.socket:
-        try:
-            answers = socket.getaddrinfo(self.target.host, self.target.port, type=socket.SOCK_STREAM)
-        except OSError as error:
-            raise _failure("connect_failed") from error
+        if not may_use_port(self.target, self.policy.allow):
+            raise _failure("address_refused")
+        answers = _look_up(self.target, self.deadline.left())
         # One bad answer among good ones is an attack or a broken set-up; refuse all.
         for *_, place in answers:
             if not may_connect(self.target, ipaddress.ip_address(place[0]), self.policy.allow):
-                raise _failure("address_refused")
+                # Of a name, no word may tell whether it exists inside our network.
+                raise _failure("address_refused" if self.target.says_where else "connect_failed")
         for family, kind, protocol, _, place in answers[:4]:
+            patience = min(self.policy.connect_timeout, self.deadline.left())
             connection = socket.socket(family, kind, protocol)
-            connection.settimeout(self.policy.connect_timeout)
+            connection.settimeout(patience)
             self.deadline.watch(connection)
             try:
                 connection.connect(place)
@@ -265,6 +299,7 @@ def _fetch_http(url: str, policy: FetchPolicy) -> bytes:
     deadline = _Deadline(policy.total_timeout)
     try:
         for _ in range(MAX_REDIRECTS + 1):
+            deadline.left()
             answer = _get(url, policy, deadline)
             if isinstance(answer, bytes):
                 return answer
@@ -383,7 +418,7 @@ def _s3_client(access: S3Access) -> Any:
 
 
 def _fetch_s3(url: str, policy: FetchPolicy) -> bytes:
-    bucket, _, key = url[5:].partition("/")
+    bucket, key = bucket_and_key(url)
     if bucket not in policy.s3.buckets:
         raise FetchError("address_refused", f"Pictures may not be fetched from the bucket {bucket}.")
     try:
