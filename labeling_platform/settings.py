@@ -1,14 +1,19 @@
 """All settings, from the environment, with safe defaults. `.env.example` explains each variable."""
 
+import os
 import sys
 from datetime import timedelta
 from pathlib import Path
 
 import environ
-from csp.constants import NONCE, NONE, SELF
+from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
+from labeling_platform.lib.environment import Variables, export_files
+
 env = environ.Env()
+env.ENVIRON = Variables(os.environ)
+export_files("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")  # boto3 reads these itself
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 # --- where things are -------------------------------------------------------------------------------
@@ -17,21 +22,18 @@ DATA_DIR = Path(env("DATA_DIR", default=str(BASE_DIR / "var")))
 PUBLIC_URL = env("PUBLIC_URL", default="http://127.0.0.1:8000")
 
 
-def _secret(value: str, path: str) -> str:
-    """A secret as it stands in the environment, or from the file that the environment names."""
-    return value or (Path(path).read_text().strip() if path else "")
-
-
 def _secret_key() -> str:
     """The signing key from SECRET_KEY or the file SECRET_KEY_FILE names; there is no default on purpose."""
-    if key := _secret(env("SECRET_KEY", default=""), env("SECRET_KEY_FILE", default="")):
-        return key
+    if key := env("SECRET_KEY", default=""):
+        return str(key)
     if DEBUG:
         return "only-for-debugging-" + "0" * 40
     raise ImproperlyConfigured("Set SECRET_KEY or SECRET_KEY_FILE (script/server makes one for you).")
 
 
 SECRET_KEY = _secret_key()
+# Earlier keys: what they signed still counts while the key is being changed.
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 INTERNAL_IPS = ["127.0.0.1"]
@@ -71,6 +73,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "labeling_platform.lib.logs.RequestLog",
     "labeling_platform.lib.api.ErrorShape",
+    "labeling_platform.lib.guards.SecurityHeaders",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -80,6 +83,7 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "labeling_platform.lib.guards.BodyLimit",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "labeling_platform.accounts.sessions.LastSeen",
@@ -98,7 +102,6 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "csp.context_processors.nonce",
                 "labeling_platform.accounts.context.navigation",
             ],
         },
@@ -307,7 +310,7 @@ if SSO_OIDC_URL := env("SSO_OIDC_URL", default=""):
                 "provider_id": "sso",
                 "name": env("SSO_NAME", default="") or "Single sign-on",
                 "client_id": env("SSO_OIDC_CLIENT_ID", default=""),
-                "secret": _secret(env("SSO_OIDC_SECRET", default=""), env("SSO_OIDC_SECRET_FILE", default="")),
+                "secret": env("SSO_OIDC_SECRET", default=""),
                 "settings": {"server_url": SSO_OIDC_URL},
             }
         ]
@@ -316,7 +319,11 @@ if SSO_OIDC_URL := env("SSO_OIDC_URL", default=""):
 # --- security -----------------------------------------------------------------------------------------
 HTTPS = PUBLIC_URL.startswith("https://")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
-SESSION_COOKIE_HTTPONLY = True
+# A browser takes a __Host- cookie over https only, for this host only and all its paths.
+SESSION_COOKIE_NAME = "__Host-sessionid" if HTTPS else "sessionid"
+CSRF_COOKIE_NAME = "__Host-csrftoken" if HTTPS else "csrftoken"
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = int(timedelta(hours=12).total_seconds())
 SESSION_SAVE_EVERY_REQUEST = False
 SECURE_SSL_REDIRECT = HTTPS
@@ -324,11 +331,16 @@ SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
+DATA_UPLOAD_MAX_NUMBER_FILES = 5
+# A request larger than the largest CSV with its form around it is refused before it is read.
+REQUEST_MAX_BYTES = CSV_MAX_BYTES + 1024 * 1024
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [NONE],
-        "script-src": [SELF, NONCE],
+        "script-src": [SELF],
         "style-src": [SELF],
         "img-src": [SELF, "data:", "blob:"],
         "font-src": [SELF],

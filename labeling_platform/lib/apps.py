@@ -16,4 +16,4 @@ class LibConfig(AppConfig):
     label = "lib"
 
     def ready(self) -> None:
-        from . import wall  # noqa: F401 - builds itself onto every connection
+        from . import checks, wall  # noqa: F401 - the first registers itself, the second builds itself onto connections
