@@ -70,6 +70,7 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "labeling_platform.lib.logs.RequestLog",
+    "labeling_platform.lib.api.ErrorShape",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -342,6 +343,9 @@ CONTENT_SECURITY_POLICY = {
 
 # --- metrics ------------------------------------------------------------------------------------------
 METRICS_TOKEN = env("METRICS_TOKEN", default="")
+
+# --- HTTP API -----------------------------------------------------------------------------------------
+API_REQUESTS_PER_MINUTE = env.int("API_REQUESTS_PER_MINUTE", default=600)
 
 # --- language, time, logs -----------------------------------------------------------------------------
 LANGUAGE_CODE = "en"

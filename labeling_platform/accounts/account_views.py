@@ -10,7 +10,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_http_methods
 
-from .models import Membership, User
+from .memberships import memberships_of
+from .models import User
 
 
 class NameForm(forms.ModelForm):  # type: ignore[type-arg]
@@ -34,6 +35,6 @@ def profile(request: HttpRequest) -> HttpResponse:
         form.save()
         messages.success(request, "Your name is saved.")
         return redirect("account_profile")
-    places = Membership.objects.filter(user=user).select_related("team").order_by("team__name")
+    places = memberships_of(user)
     status = 422 if form.is_bound else 200
     return render(request, "account/profile.html", {"form": form, "places": places}, status=status)

@@ -30,7 +30,8 @@ from .invitations import (
     join_with_new_account,
     refusal,
 )
-from .models import Invitation, Membership, User
+from .memberships import membership_in
+from .models import Invitation, User
 from .permissions import ROLE_NOTES, Role, stands_at
 
 ATTEMPTS, ATTEMPT_SECONDS = 60, 60
@@ -133,9 +134,8 @@ def _show(
     request: HttpRequest, found: Invitation, *, form: AccountForm | None = None, status: int = 200
 ) -> HttpResponse:
     user: User | None = request.user if request.user.is_authenticated else None  # type: ignore[assignment]
-    mine = Membership.objects.filter(team_id=found.team_id, user=user) if user else Membership.objects.none()
-    place = mine.select_related("user").first()
-    is_in = place is not None and stands_at(place.role, found.role) and is_meant_for(invitation=found, user=place.user)
+    place = membership_in(user, found.team.slug) if user else None
+    is_in = bool(user and place and stands_at(place.role, found.role) and is_meant_for(invitation=found, user=user))
     refused = None if is_in else refusal(invitation=found, user=user)
     if refused:
         return _refused(request, found, refused)

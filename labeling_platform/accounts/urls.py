@@ -1,6 +1,6 @@
 from django.urls import path
 
-from . import people_views, views
+from . import people_views, token_views, views
 
 app_name = "teams"
 urlpatterns = [
@@ -14,4 +14,7 @@ urlpatterns = [
     path("people/invitations/<int:invitation_pk>/revoke/", people_views.revoke, name="revoke"),
     path("people/<int:membership_pk>/role/", people_views.role, name="role"),
     path("people/<int:membership_pk>/remove/", people_views.remove, name="remove"),
+    path("api/", token_views.tokens, name="tokens"),
+    path("api/make/", token_views.make, name="token_make"),
+    path("api/<int:token_pk>/revoke/", token_views.revoke, name="token_revoke"),
 ]

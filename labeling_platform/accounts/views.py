@@ -8,7 +8,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
-from .models import Activity, Feature, Membership, User
+from .memberships import teams_of
+from .models import Activity, Feature, User
 from .permissions import ENTER, LABEL, MANAGE, VIEW
 from .pictures import SIZES, FetchError, picture_bytes, read_token
 from .tenancy import TeamRequest, team_view
@@ -27,11 +28,10 @@ def home(request: HttpRequest) -> HttpResponse:
     """Send a person to the team they were in last, else to their first; staff without a team to the console;
     others to a page that says what to do.
     """
-    memberships = Membership.objects.select_related("team").filter(user=request.user)
+    teams = teams_of(request.user)  # type: ignore[arg-type]
     last = request.user.last_team_id  # type: ignore[union-attr]
-    membership = memberships.filter(team=last).first() or memberships.order_by("team__name").first()
-    if membership is not None:
-        return redirect("teams:home", team_slug=membership.team.slug)
+    for team in sorted(teams, key=lambda team: team.pk != last):
+        return redirect("teams:home", team_slug=team.slug)
     if request.user.is_staff:  # type: ignore[union-attr]
         return redirect("admin:index")
     return render(request, "accounts/no_team.html")

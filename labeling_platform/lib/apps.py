@@ -14,3 +14,6 @@ __all__ = ["LibConfig", "celery_app"]
 class LibConfig(AppConfig):
     name = "labeling_platform.lib"
     label = "lib"
+
+    def ready(self) -> None:
+        from . import wall  # noqa: F401 - builds itself onto every connection

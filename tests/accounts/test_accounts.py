@@ -124,7 +124,7 @@ def test_the_console_is_for_staff(owner, client_for) -> None:
     assert client_for(owner).get("/admin/")["Location"].startswith("/admin/login/")
 
 
-def test_make_team(db, monkeypatch) -> None:
+def test_make_team(db, monkeypatch, all_scopes) -> None:
     monkeypatch.setenv("TEAM_PASSWORD", PASSWORD)
     call_command("make_team", "Shoes", "owner:a@example.com", "viewer:b@example.com", feature=[ML], verbosity=0)
     team = Team.objects.get(slug="shoes")

@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("accounts", "0002_invitations")]
+    dependencies = [("accounts", "0004_same_team")]
 
     operations = [
         migrations.AddField(
