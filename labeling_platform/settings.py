@@ -293,6 +293,7 @@ ACCOUNT_RATE_LIMITS = {
 STAFF_NEEDS_SECOND_FACTOR = env.bool("STAFF_NEEDS_SECOND_FACTOR", default=True)
 MFA_ADAPTER = "labeling_platform.accounts.second_factor.SecondFactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_FORMS = {"add_webauthn": "labeling_platform.accounts.second_factor.AddPasskeyForm"}
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_TOTP_ISSUER = "Labeling Platform"
 MFA_TOTP_TOLERANCE = 1

@@ -2,10 +2,29 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from typing import Any
 
 from django.conf import settings
 from django.core import checks
+
+
+@checks.register(checks.Tags.security)
+def proxies_are_addresses(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    """A proxy that is written wrong would fail each sign-in, or be trusted by nobody."""
+    found: list[checks.CheckMessage] = []
+    for proxy in settings.TRUSTED_PROXIES:
+        try:
+            ip_network(proxy, strict=False)
+        except ValueError:
+            found.append(
+                checks.Error(
+                    f"TRUSTED_PROXIES: “{proxy}” is neither an address nor a network.",
+                    hint="Write numbers like 10.0.0.5 or 10.0.0.0/8, separated by commas.",
+                    id="accounts.E001",
+                )
+            )
+    return found
 
 
 @checks.register(checks.Tags.security, deploy=True)

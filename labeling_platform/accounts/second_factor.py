@@ -9,6 +9,8 @@ from urllib.parse import urlencode, urlsplit
 
 from allauth.mfa.adapter import DefaultMFAAdapter
 from allauth.mfa.models import Authenticator
+from allauth.mfa.webauthn.forms import AddWebAuthnForm
+from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
@@ -33,6 +35,21 @@ class SecondFactorAdapter(DefaultMFAAdapter):
 
     def _get_site_name(self) -> str:
         return str(settings.MFA_TOTP_ISSUER)
+
+    def generate_authenticator_name(self, user: User, kind: Authenticator.Type) -> str:
+        number = Authenticator.objects.filter(user=user, type=kind).count() + 1
+        return "Passkey" if number == 1 else f"Passkey {number}"
+
+
+class AddPasskeyForm(AddWebAuthnForm):  # type: ignore[misc]
+    """A name, and whether the passkey signs in alone, which is what most people have passkeys for."""
+
+    passwordless = forms.BooleanField(
+        label="Sign in with it alone, without a password",
+        required=False,
+        initial=True,
+        help_text="The device must be able to check a fingerprint, a face or a PIN. Off: it is a second factor only.",
+    )
 
 
 class SecondFactorOfStaff:

@@ -21,7 +21,7 @@ CLIENT, SECRET = "labeling", "a secret of the tests"
 class Provider:
     """One provider. `person` is who is signed in there; `claims`, `key`, `broken` make its answers wrong."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int = 0) -> None:
         self.key = self.own_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
         self.person: dict[str, Any] = {"sub": "1", "email": "new@corp.example", "email_verified": True, "name": "New"}
         self.claims: dict[str, Any] = {}
@@ -30,7 +30,7 @@ class Provider:
         self.broken: set[str] = set()
         self.asked: dict[str, dict[str, str]] = {}
         self.failures: list[str] = []
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler_of(self))
+        self.server = ThreadingHTTPServer(("127.0.0.1", port), handler_of(self))
         self.base = f"http://127.0.0.1:{self.server.server_address[1]}"
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True)
         self.thread.start()

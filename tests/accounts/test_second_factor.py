@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import hashlib
-import hmac
 import re
-import struct
 import time
 from collections.abc import Iterator
 
@@ -22,18 +19,10 @@ from labeling_platform.accounts.second_factor import address_for_passkeys, passk
 
 from ..conftest import PASSWORD
 from .test_sign_in import LOGIN, at, new_address, try_in
+from .totp import code_at
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 SECRET = "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP"
-
-
-def code_at(secret: str, moment: float) -> str:
-    """The code of an authenticator app: RFC 6238 with SHA-1, 30 seconds, 6 digits."""
-    counter = struct.pack(">Q", int(moment) // 30)
-    digest = hmac.new(base64.b32decode(secret), counter, hashlib.sha1).digest()
-    start = digest[-1] & 15
-    number = struct.unpack(">I", digest[start : start + 4])[0] & 0x7FFFFFFF
-    return f"{number % 1_000_000:06}"
 
 
 def test_the_code_of_the_standard() -> None:

@@ -224,6 +224,17 @@ def test_a_mail_server_that_is_away_does_not_break_the_page(owner, mandatory, se
     assert "The mail could not be sent." in page
 
 
+def test_sign_up_does_not_tell_who_has_an_account(owner, mandatory, settings) -> None:
+    settings.SIGNUP_OPEN = True
+    answers = []
+    for email in (owner.email, "unknown@example.com"):
+        data = {"email": email, "password1": NEW, "password2": NEW}
+        answers.append(at(new_address()).post("/accounts/signup/", data))
+    assert {(answer.status_code, answer["Location"]) for answer in answers} == {(302, "/accounts/confirm-email/")}
+    assert [message.to for message in mail.outbox] == [[owner.email], ["unknown@example.com"]]
+    assert ["/confirm-email/" in message.body for message in mail.outbox] == [False, True]
+
+
 # --- passwords, addresses ------------------------------------------------------------------------------
 
 
@@ -305,6 +316,12 @@ def test_the_deployment_check_finds_what_is_open(settings) -> None:
     found = deploy_findings(settings)
     assert "accounts.W001" in found
     assert "accounts.W002" in found
+
+
+def test_a_proxy_that_is_no_address_is_found(settings) -> None:
+    settings.TRUSTED_PROXIES = ("10.0.0.0/8", "proxy.local")
+    with pytest.raises(CommandError, match=r"(?s)proxy\.local.*accounts\.E001|accounts\.E001.*proxy\.local"):
+        call_command("check", verbosity=0)
 
 
 def test_the_deployment_check_is_content_with_the_defaults(settings) -> None:

@@ -21,8 +21,9 @@ from labeling_platform.accounts.models import User
 
 from ..conftest import PASSWORD
 from .oidc import Provider
-from .test_second_factor import SECRET, code_at, confirm
+from .test_second_factor import SECRET, confirm
 from .test_sign_in import at, new_address, try_in
+from .totp import code_at
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 START = "/accounts/sso/login/"

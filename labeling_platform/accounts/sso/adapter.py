@@ -25,6 +25,12 @@ ODD = "The sign-in service sent an answer that we cannot trust, so you were not 
 class SignOnAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
     """People of the provider get an account. One that exists is joined by the provider's verified address only."""
 
+    error_messages = DefaultSocialAccountAdapter.error_messages | {
+        "no_password": "Set a password first: without this sign-in you could not get in.",
+        "no_verified_email": "Confirm your e-mail address first: without this sign-in you could not get in.",
+        "connected_other": "This sign-in belongs to another account here.",
+    }
+
     def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:
         return True
 
