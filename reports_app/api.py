@@ -24,6 +24,7 @@ from labeling_platform.lib.api import (
     Page,
     Schema,
     Text,
+    example,
     page_of,
 )
 from labeling_platform.lib.paging import page_by_key
@@ -40,6 +41,8 @@ FILES = ("text/csv", "application/jsonl", "application/gzip", "application/zip")
 
 
 class WorkflowReportIn(In):
+    model_config = example(format="csv", since="last")
+
     format: Literal["csv", "csv.gz", "jsonl", "jsonl.gz"] = "csv"
     since: Annotated[Text, Field(max_length=40)] = Field(
         "",
@@ -52,6 +55,8 @@ class WorkflowReportIn(In):
 
 
 class JobReportIn(In):
+    model_config = example(kind="aggregated", unfinished=True)
+
     kind: Literal["aggregated", "full", "json", "source", "gold_report", "workset"] = Field(
         "aggregated", description="What the report holds; options that do not fit the kind are ignored."
     )

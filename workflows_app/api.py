@@ -27,6 +27,7 @@ from labeling_platform.lib.api import (
     Text,
     asking_to_confirm,
     checked_csv,
+    example,
     invalid,
     page_of,
     upload_out,
@@ -47,6 +48,8 @@ STATUSES = ", ".join(line.key for line in STATUS_LINES)
 
 
 class WorkflowIn(In):
+    model_config = example(name="Shop pictures", kind="model_then_job", model_id=1, job_id=1, threshold=0.85)
+
     name: Annotated[Text, Field(max_length=150)] = Field(examples=["Shop pictures"])
     kind: WorkflowKind = Field(description="model_only, or model_then_job: low confidence rows go to people.")
     model_id: Id = Field(description="A trained model that is in no other workflow.")
@@ -58,6 +61,8 @@ class WorkflowIn(In):
 
 
 class WorkflowLaunchIn(In):
+    model_config = example(confirm=["no_test_questions"])
+
     confirm: list[Text] = Field(
         [], max_length=MOST_CONFIRMED, description="Codes of the warnings that you accept (GET says which)."
     )
