@@ -220,7 +220,10 @@ def confirm_job_upload(request: ApiRequest, job_id: Id, upload_id: Id) -> dict[s
 
 @operation(router, "POST", "/jobs/{job_id}/uploads/{upload_id}/discard", answer=None, status=204)
 def discard_job_upload(request: ApiRequest, job_id: Id, upload_id: Id) -> None:
-    """Throw a held file away. 409 `state` when its rows are in the job already."""
+    """Throw a held file away.
+
+    409 `state` when its rows are in the job already.
+    """
     services.discard_upload(upload=get_upload_or_404(job_id, upload_id), actor=request.actor)
 
 

@@ -151,7 +151,10 @@ def get_report(request: ApiRequest, report_id: Id) -> dict[str, Any]:
 
 @operation(router, "POST", "/reports/{report_id}/cancel", answer=ReportOut)
 def cancel_report(request: ApiRequest, report_id: Id) -> dict[str, Any]:
-    """Stop a report that is not done. 409 `not_under_way` for one that is."""
+    """Stop a report that is not done.
+
+    409 `not_under_way` for one that is.
+    """
     services.cancel_report(report=get_report_or_404(request, report_id), actor=request.actor)
     return report_out(get_report_or_404(request, report_id))
 
@@ -159,7 +162,10 @@ def cancel_report(request: ApiRequest, report_id: Id) -> dict[str, Any]:
 @operation(router, "GET", "/reports/{report_id}/file", conflicts=True,
            content={kind: {"schema": {"type": "string", "format": "binary"}} for kind in FILES})  # fmt: skip
 def download_report(request: ApiRequest, report_id: Id) -> FileResponse:
-    """Download a report's file. 409 `not_ready` while there is none."""
+    """Download a report's file.
+
+    409 `not_ready` while there is none.
+    """
     report = get_report_or_404(request, report_id)
     if report.state != ReportState.READY:
         raise ApiError(409, "not_ready", f"This report has no file: it is {report.status.label.lower()}.")

@@ -216,9 +216,10 @@ def get_workflow_launch(request: ApiRequest, workflow_id: Id) -> list[dict[str, 
 
 @operation(router, "POST", "/workflows/{workflow_id}/launch", answer=WorkflowOut, feature=ML)
 def launch_workflow(request: ApiRequest, workflow_id: Id, data: WorkflowLaunchIn) -> dict[str, Any]:
-    """Launch a workflow. Its model, job and routing cannot change afterwards.
+    """Launch a workflow.
 
-    409 `already_launched`, `unconfirmed` while a warning is not confirmed, or what else stands in the way.
+    Its model, job and routing cannot change afterwards. 409 `already_launched`, `unconfirmed` while a warning is not
+    confirmed, or what else stands in the way.
     """
     workflow = get_workflow_or_404(workflow_id)
     with asking_to_confirm():
@@ -321,7 +322,10 @@ def confirm_workflow_upload(request: ApiRequest, workflow_id: Id, upload_id: Id)
 
 @operation(router, "POST", "/workflows/{workflow_id}/uploads/{upload_id}/discard", answer=None, status=204, feature=ML)
 def discard_workflow_upload(request: ApiRequest, workflow_id: Id, upload_id: Id) -> None:
-    """Throw a held file away. 409 `state` when its rows are in the workflow already."""
+    """Throw a held file away.
+
+    409 `state` when its rows are in the workflow already.
+    """
     services.discard_upload(upload=get_upload_or_404(workflow_id, upload_id), actor=request.actor)
 
 
