@@ -24,6 +24,7 @@ from labeling_platform.lib.api import (
     Text,
     asking_to_confirm,
     checked_csv,
+    example,
     invalid,
     page_of,
     upload_out,
@@ -42,12 +43,16 @@ MOST_CONFIRMED = 20
 
 
 class JobIn(In):
+    model_config = example(model_id=1, title="Which footwear is it?", judgments_per_unit=3)
+
     model_id: Id = Field(description="A trained model: the job gets one answer for each of its classes.")
     title: Annotated[Text, Field(max_length=254)] = Field("", description="Empty: made from the model's name.")
     judgments_per_unit: int = Field(1, ge=1, le=20, description="How many people answer each row.")
 
 
 class JobLaunchIn(In):
+    model_config = example(count=100, confirm=[])
+
     count: int | None = Field(None, ge=1, le=1_000_000, description="Rows to launch, oldest first; null: all.")
     confirm: list[str] = Field(
         [], max_length=MOST_CONFIRMED, description="Messages of the warnings that you accept (GET says which)."
@@ -215,7 +220,10 @@ def confirm_job_upload(request: ApiRequest, job_id: Id, upload_id: Id) -> dict[s
 
 @operation(router, "POST", "/jobs/{job_id}/uploads/{upload_id}/discard", answer=None, status=204)
 def discard_job_upload(request: ApiRequest, job_id: Id, upload_id: Id) -> None:
-    """Throw a held file away. 409 `state` when its rows are in the job already."""
+    """Throw a held file away.
+
+    409 `state` when its rows are in the job already.
+    """
     services.discard_upload(upload=get_upload_or_404(job_id, upload_id), actor=request.actor)
 
 

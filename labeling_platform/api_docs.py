@@ -154,7 +154,9 @@ def _type(schema: Json) -> str:
     if "anyOf" in schema:
         return " or ".join(_type(one) for one in schema["anyOf"])
     if "$ref" in schema:
-        return str(schema["$ref"].rpartition("/")[2]).removesuffix("Out")
+        name = str(schema["$ref"].rpartition("/")[2])
+        values = document()["components"]["schemas"][name].get("enum")
+        return ", ".join(values) if values else name.removesuffix("Out")
     if "enum" in schema:
         return ", ".join(str(one) for one in schema["enum"])
     if schema.get("type") == "array":

@@ -26,6 +26,7 @@ from labeling_platform.lib.api import (
     Text,
     UploadOut,
     checked_csv,
+    example,
     page_of,
     upload_out,
 )
@@ -42,6 +43,8 @@ evaluations = Router(tags=["Evaluations"])
 
 
 class ModelIn(In):
+    model_config = example(name="Footwear")
+
     name: Text = Field(description="At most 150 characters, once in the team.", examples=["Footwear"])
 
 

@@ -24,6 +24,7 @@ from labeling_platform.lib.api import (
     Page,
     Schema,
     Text,
+    example,
     page_of,
 )
 from labeling_platform.lib.paging import page_by_key
@@ -40,6 +41,8 @@ FILES = ("text/csv", "application/jsonl", "application/gzip", "application/zip")
 
 
 class WorkflowReportIn(In):
+    model_config = example(format="csv", since="last")
+
     format: Literal["csv", "csv.gz", "jsonl", "jsonl.gz"] = "csv"
     since: Annotated[Text, Field(max_length=40)] = Field(
         "",
@@ -52,6 +55,8 @@ class WorkflowReportIn(In):
 
 
 class JobReportIn(In):
+    model_config = example(kind="aggregated", unfinished=True)
+
     kind: Literal["aggregated", "full", "json", "source", "gold_report", "workset"] = Field(
         "aggregated", description="What the report holds; options that do not fit the kind are ignored."
     )
@@ -146,7 +151,10 @@ def get_report(request: ApiRequest, report_id: Id) -> dict[str, Any]:
 
 @operation(router, "POST", "/reports/{report_id}/cancel", answer=ReportOut)
 def cancel_report(request: ApiRequest, report_id: Id) -> dict[str, Any]:
-    """Stop a report that is not done. 409 `not_under_way` for one that is."""
+    """Stop a report that is not done.
+
+    409 `not_under_way` for one that is.
+    """
     services.cancel_report(report=get_report_or_404(request, report_id), actor=request.actor)
     return report_out(get_report_or_404(request, report_id))
 
@@ -154,7 +162,10 @@ def cancel_report(request: ApiRequest, report_id: Id) -> dict[str, Any]:
 @operation(router, "GET", "/reports/{report_id}/file", conflicts=True,
            content={kind: {"schema": {"type": "string", "format": "binary"}} for kind in FILES})  # fmt: skip
 def download_report(request: ApiRequest, report_id: Id) -> FileResponse:
-    """Download a report's file. 409 `not_ready` while there is none."""
+    """Download a report's file.
+
+    409 `not_ready` while there is none.
+    """
     report = get_report_or_404(request, report_id)
     if report.state != ReportState.READY:
         raise ApiError(409, "not_ready", f"This report has no file: it is {report.status.label.lower()}.")

@@ -27,6 +27,7 @@ from labeling_platform.lib.api import (
     Text,
     asking_to_confirm,
     checked_csv,
+    example,
     invalid,
     page_of,
     upload_out,
@@ -47,6 +48,8 @@ STATUSES = ", ".join(line.key for line in STATUS_LINES)
 
 
 class WorkflowIn(In):
+    model_config = example(name="Shop pictures", kind="model_then_job", model_id=1, job_id=1, threshold=0.85)
+
     name: Annotated[Text, Field(max_length=150)] = Field(examples=["Shop pictures"])
     kind: WorkflowKind = Field(description="model_only, or model_then_job: low confidence rows go to people.")
     model_id: Id = Field(description="A trained model that is in no other workflow.")
@@ -58,6 +61,8 @@ class WorkflowIn(In):
 
 
 class WorkflowLaunchIn(In):
+    model_config = example(confirm=["no_test_questions"])
+
     confirm: list[Text] = Field(
         [], max_length=MOST_CONFIRMED, description="Codes of the warnings that you accept (GET says which)."
     )
@@ -211,9 +216,10 @@ def get_workflow_launch(request: ApiRequest, workflow_id: Id) -> list[dict[str, 
 
 @operation(router, "POST", "/workflows/{workflow_id}/launch", answer=WorkflowOut, feature=ML)
 def launch_workflow(request: ApiRequest, workflow_id: Id, data: WorkflowLaunchIn) -> dict[str, Any]:
-    """Launch a workflow. Its model, job and routing cannot change afterwards.
+    """Launch a workflow.
 
-    409 `already_launched`, `unconfirmed` while a warning is not confirmed, or what else stands in the way.
+    Its model, job and routing cannot change afterwards. 409 `already_launched`, `unconfirmed` while a warning is not
+    confirmed, or what else stands in the way.
     """
     workflow = get_workflow_or_404(workflow_id)
     with asking_to_confirm():
@@ -316,7 +322,10 @@ def confirm_workflow_upload(request: ApiRequest, workflow_id: Id, upload_id: Id)
 
 @operation(router, "POST", "/workflows/{workflow_id}/uploads/{upload_id}/discard", answer=None, status=204, feature=ML)
 def discard_workflow_upload(request: ApiRequest, workflow_id: Id, upload_id: Id) -> None:
-    """Throw a held file away. 409 `state` when its rows are in the workflow already."""
+    """Throw a held file away.
+
+    409 `state` when its rows are in the workflow already.
+    """
     services.discard_upload(upload=get_upload_or_404(workflow_id, upload_id), actor=request.actor)
 
 

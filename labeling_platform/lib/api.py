@@ -67,6 +67,11 @@ class In(Schema):
     model_config = ConfigDict(extra="forbid")
 
 
+def example(**fields: Any) -> ConfigDict:
+    """The model_config of a request's body with this example."""
+    return ConfigDict(extra="forbid", json_schema_extra={"examples": [fields]})
+
+
 class Page(Schema, Generic[T]):
     """Part of a list. Go on with `?after=<next>` until `next` is null."""
 
