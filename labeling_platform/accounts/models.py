@@ -145,15 +145,22 @@ class TeamOwned(models.Model):
 
 
 class Activity(models.Model):
-    """Who did what, when, in which team. Written by services, never changed."""
+    """Who did what, when, in which team. Written by services and by triggers on states; the database lets nobody
+    change or delete a line (migration 0021), but takes the link to a person who is deleted.
 
-    team = models.ForeignKey(Team, null=True, on_delete=models.CASCADE, related_name="+")
+    `actor_name` says who it was even then; no actor and no name: the system. `ip` is shortened (lib/addresses.py).
+    """
+
+    team = models.ForeignKey(Team, null=True, on_delete=models.PROTECT, related_name="+")
     actor = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    actor_name = models.CharField(max_length=254, blank=True, default="", db_default="")
     verb = models.CharField(max_length=60)
     object_type = models.CharField(max_length=40, blank=True)
     object_id = models.BigIntegerField(null=True)
     object_name = models.CharField(max_length=255, blank=True)
     data = models.JSONField(default=dict)
+    ip = models.CharField(max_length=50, blank=True, default="", db_default="")
+    request_id = models.CharField(max_length=64, blank=True, default="", db_default="")
     created_at = models.DateTimeField(auto_now_add=True)
     if TYPE_CHECKING:
         objects = models.Manager()

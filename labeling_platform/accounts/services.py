@@ -10,20 +10,32 @@ from django.db.models import Model
 from django.utils import timezone
 from django.utils.text import slugify
 
+from labeling_platform.lib.addresses import shortened
+from labeling_platform.lib.logs import current_request, request_id
+
 from .models import Activity, Feature, Membership, Organization, Team, TeamFeature, User
 from .permissions import Role
 
 
-def record(*, team: Team | None, actor: User | None, verb: str, obj: Model | None = None, **data: Any) -> Activity:
-    """Write one line of the activity log."""
+def record(
+    *, team: Team | None, actor: User | None, verb: str, obj: Model | None = None, about: str = "", **data: Any
+) -> Activity:
+    """Write one line of the activity log, with the shortened address and the id of the request it was asked by.
+
+    `about` says what it happened to where there is no object, as the name of a file.
+    """
+    request = current_request()
     return Activity.objects.create(  # type: ignore[no-any-return]
         team=team,
         actor=actor,
+        actor_name=str(actor)[:254] if actor is not None else "",
         verb=verb,
         object_type=(obj._meta.model_name or "") if obj is not None else "",
         object_id=obj.pk if obj is not None else None,
-        object_name=str(obj)[:255] if obj is not None else "",
+        object_name=str(obj)[:255] if obj is not None else about[:255],
         data=data,
+        ip=shortened(request.META.get("REMOTE_ADDR", "")) if request is not None else "",
+        request_id=request_id()[:64],
     )
 
 

@@ -1,15 +1,14 @@
-"""Pages of a team that belong to no app: home, activity, pictures."""
+"""Pages of a team that belong to no app: home, pictures."""
 
 from __future__ import annotations
 
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_safe
 
-from .models import Activity, Feature, Membership
-from .permissions import ENTER, LABEL, MANAGE, VIEW
+from .models import Feature, Membership
+from .permissions import ENTER, LABEL, VIEW
 from .pictures import SIZES, FetchError, picture_bytes, read_token
 from .tenancy import TeamRequest, team_view
 
@@ -42,15 +41,6 @@ def team_home(request: TeamRequest) -> HttpResponse:
     if Feature.ML_ASSISTED_LABELING in request.features:
         return redirect("models:list", team_slug=request.team.slug)
     return redirect("jobs:list", team_slug=request.team.slug)
-
-
-@require_safe
-@team_view(may=MANAGE)
-def activity(request: TeamRequest) -> HttpResponse:
-    """The team's activity log, newest first."""
-    entries = Activity.objects.filter(team=request.team).select_related("actor")
-    page = Paginator(entries, 50).get_page(request.GET.get("page"))
-    return render(request, "accounts/activity.html", {"page": page})
 
 
 @require_safe
