@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import operator
-import tempfile
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, time, timedelta
 from functools import reduce
@@ -14,7 +12,7 @@ from django import forms
 from django.db.models import Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
-from labeling_platform.lib.csvio import CsvWriter
+from labeling_platform.lib.downloads import csv_file
 
 from . import wording
 from .models import Activity, User
@@ -107,25 +105,21 @@ def with_words(entries: QuerySet[Activity], text: str) -> QuerySet[Activity]:
 
 def as_csv(entries: QuerySet[Activity]) -> BinaryIO:
     """A temporary file with the lines, newest first, safe to open in a spreadsheet."""
-    out = tempfile.TemporaryFile()  # noqa: SIM115 - the answer that sends it closes it
-    text = io.TextIOWrapper(out, encoding="utf-8", newline="")
     columns = ["time", "team", "who", "e-mail", "what", "on", "details", "network", "request", "line"]
-    writer = CsvWriter(text, columns)
-    for entry in entries.select_related("actor", "team").order_by("-pk").iterator(chunk_size=2000):
-        writer.writerow(
-            [
-                entry.created_at.isoformat(timespec="seconds"),
-                entry.team.name if entry.team else "",
-                wording.who(entry),
-                entry.actor.email if entry.actor else "",
-                wording.what(entry),
-                wording.on_what(entry),
-                wording.details(entry),
-                entry.ip,
-                entry.request_id,
-                entry.pk,
-            ]
-        )
-    text.detach()
-    out.seek(0)
-    return out  # type: ignore[return-value]  # a wrapper of a BinaryIO
+    lines = entries.select_related("actor", "team").order_by("-pk").iterator(chunk_size=2000)
+    return csv_file(columns, map(_cells, lines))
+
+
+def _cells(entry: Activity) -> list[str | float | None]:
+    return [
+        entry.created_at.isoformat(timespec="seconds"),
+        entry.team.name if entry.team else "",
+        wording.who(entry),
+        entry.actor.email if entry.actor else "",
+        wording.what(entry),
+        wording.on_what(entry),
+        wording.details(entry),
+        entry.ip,
+        entry.request_id,
+        entry.pk,
+    ]

@@ -59,7 +59,7 @@ def team_view(
             except viewing.Over:
                 return _refuse(request, viewing.OVER)
             membership = looking or _membership(request.user, team_slug)
-            if membership is None:
+            if membership is None or membership.team.closed_at is not None:
                 raise Http404
             request.membership, request.team, request.looks_only = membership, membership.team, looking is not None
             team = membership.team

@@ -5,8 +5,9 @@ from __future__ import annotations
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
+from . import viewing
 from .models import Feature, Membership
 from .permissions import ENTER, LABEL, VIEW
 from .pictures import SIZES, FetchError, picture_bytes, read_token
@@ -41,6 +42,14 @@ def team_home(request: TeamRequest) -> HttpResponse:
     if Feature.ML_ASSISTED_LABELING in request.features:
         return redirect("models:list", team_slug=request.team.slug)
     return redirect("jobs:list", team_slug=request.team.slug)
+
+
+@require_POST
+@login_required
+def view_as_stop(request: HttpRequest) -> HttpResponse:
+    """Stop looking at a team's pages, and go back to the console."""
+    viewing.end(request, why="stopped")
+    return redirect("admin:index" if request.user.is_staff else "home")  # type: ignore[union-attr]
 
 
 @require_safe
