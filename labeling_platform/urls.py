@@ -22,6 +22,7 @@ urlpatterns = [
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("metrics", metrics.metrics),
+    path("accounts/", include("labeling_platform.accounts.account_urls")),
     path("accounts/", include("allauth.urls")),
     path("api/", api_docs, name="api_docs"),
     path("api/v1/openapi.json", openapi, name="openapi"),

@@ -222,7 +222,7 @@ def make_world(slug: str) -> World:
         "team": team, "people": people, "model": model, "upload": upload, "evaluation": evaluation, "job": job,
         "page": page, "workflow": workflow, "sent": sent, "row": row, "report": report, "version": version,
         "invitation": invitation, "membership": membership, "gold": gold, "judgment": miss, "place": place,
-        "rows": rows, "unit": unit, "token": token,
+        "rows": rows, "unit": unit, "file": file, "token": token,
     }  # fmt: skip
 
 

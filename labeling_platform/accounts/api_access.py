@@ -21,6 +21,7 @@ from ninja.security import HttpBearer
 from labeling_platform.lib.api import ApiError, ErrorOut, refused_as_error
 from labeling_platform.lib.attempts import allow_attempt
 from labeling_platform.lib.errors import Refused
+from labeling_platform.lib.wall import acting
 
 from .features import CONTACT, enabled_features
 from .models import ApiToken, Membership, Team, User
@@ -153,7 +154,7 @@ def operation(
         @wraps(view)
         def guarded(request: ApiRequest, **values: Any) -> Any:
             try:
-                with team_scope(request.team), transaction.atomic():
+                with team_scope(request.team), acting(request.actor.pk), transaction.atomic():
                     result = view(request, **values)
             except Refused as refused:
                 raise refused_as_error(refused, fields or {}) from refused

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from django.apps import apps
 from django.conf import settings
 from django.contrib.auth.base_user import BaseUserManager
 from django.contrib.auth.models import AbstractUser
@@ -32,7 +33,11 @@ class UserManager(BaseUserManager["User"]):
         return user
 
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
-        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+        """Made by who runs the platform, so the address counts as verified."""
+        user = self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+        addresses = apps.get_model("account", "EmailAddress").objects
+        addresses.create(user=user, email=user.email, verified=True, primary=True)
+        return user
 
 
 class User(AbstractUser):
@@ -43,6 +48,9 @@ class User(AbstractUser):
     last_name = None  # type: ignore[assignment]
     email = models.EmailField(_("e-mail address"), unique=True)
     name = models.CharField(_("name"), max_length=150, blank=True)
+    last_team = models.ForeignKey(
+        "Team", null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="+"
+    )
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
@@ -94,6 +102,10 @@ class Membership(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=12, choices=Role.choices, default=Role.MEMBER)
     created_at = models.DateTimeField(auto_now_add=True)
+    if TYPE_CHECKING:
+        objects = models.Manager()
+    else:
+        objects = ScopedManager(team="team")
 
     class Meta:
         constraints = [
@@ -125,6 +137,10 @@ class TeamFeature(models.Model):
     enabled_at = models.DateTimeField(default=timezone.now)
     until = models.DateTimeField(null=True, blank=True)
     reason = models.CharField(max_length=250, blank=True)
+    if TYPE_CHECKING:
+        objects = models.Manager()
+    else:
+        objects = ScopedManager(team="team")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["team", "name"], name="team_feature_once")]

@@ -14,7 +14,10 @@ from django.shortcuts import render
 from django.utils.functional import SimpleLazyObject
 from django_scopes import scope
 
+from labeling_platform.lib.wall import acting
+
 from .features import CONTACT, enabled_features
+from .memberships import membership_in
 from .models import Membership, Team, User
 
 
@@ -49,9 +52,7 @@ def team_view(
         def guarded(request: Any, team_slug: str, **kwargs: Any) -> HttpResponseBase:
             if not request.user.is_authenticated:
                 return redirect_to_login(request.get_full_path())
-            membership = (
-                Membership.objects.select_related("team").filter(team__slug=team_slug, user=request.user).first()
-            )
+            membership = membership_in(request.user, team_slug)
             if membership is None:
                 raise Http404
             request.membership, request.team = membership, membership.team
@@ -61,7 +62,7 @@ def team_view(
                 return render(request, "403.html", {"exception": _role_reason(membership)}, status=403)
             if feature and feature not in request.features:
                 return render(request, "403.html", {"exception": CONTACT}, status=403)
-            with team_scope(membership.team):
+            with team_scope(membership.team), acting(request.user.pk):
                 return view(request, **kwargs)
 
         guarded.team_access = (may, feature)  # type: ignore[attr-defined]
