@@ -42,7 +42,7 @@ INTERNAL_IPS = ["127.0.0.1"]
 INSTALLED_APPS = [
     "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",
-    "labeling_platform.console.ConsoleConfig",
+    "labeling_platform.console.apps.ConsoleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -68,6 +68,7 @@ INSTALLED_APPS = [
     "jobs_app",
     "workflows_app",
     "reports_app",
+    "labeling_platform.console",
     "labeling_platform.demo",
 ]
 MIDDLEWARE = [
@@ -178,6 +179,8 @@ CELERY_BEAT_SCHEDULE = {
     "models.sweep": {"task": "models.sweep", "schedule": 10.0, "options": {"expires": 10}},
     "jobs.sweep": {"task": "jobs.sweep", "schedule": 10.0, "options": {"expires": 10}},
     "ops.sweep": {"task": "ops.sweep", "schedule": 60.0, "options": {"expires": 60}},
+    "console.delete_teams": {"task": "console.delete_teams", "schedule": 60.0, "options": {"expires": 60}},
+    "console.collect_usage": {"task": "console.collect_usage", "schedule": 300.0, "options": {"expires": 300}},
     "reports.sweep": {"task": "reports.sweep", "schedule": 30.0, "options": {"expires": 30}},
 }
 
@@ -211,6 +214,16 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 CSV_MAX_BYTES = env.int("CSV_MAX_BYTES", default=500 * 1000 * 1000)
 CSV_MAX_ROWS = env.int("CSV_MAX_ROWS", default=1_000_000)
 EVALUATION_MAX_ROWS = 100
+
+# --- how much a team may use, unless its quota says otherwise (console), and how it is deleted ---------------
+QUOTAS = {
+    "rows_per_upload": env.int("QUOTA_ROWS_PER_UPLOAD", default=CSV_MAX_ROWS),
+    "rows_per_month": env.int("QUOTA_ROWS_PER_MONTH", default=20_000_000),
+    "images_per_month": env.int("QUOTA_IMAGES_PER_MONTH", default=200_000),
+    "trainings_per_day": env.int("QUOTA_TRAININGS_PER_DAY", default=100),
+    "storage_bytes": env.int("QUOTA_STORAGE_BYTES", default=100 * 1000**3),
+}
+TEAM_DELETION_WAIT = timedelta(days=env.int("TEAM_DELETION_DAYS", default=7))
 
 # --- pictures and the classifier ----------------------------------------------------------------------
 # Hosts, host:port or CIDR[:port] entries that the image fetcher may reach although they are private.

@@ -1,11 +1,12 @@
 from django.urls import path
 
-from . import people_views, token_views, views
+from . import activity_views, people_views, token_views, views
 
 app_name = "teams"
 urlpatterns = [
     path("", views.team_home, name="home"),
-    path("activity/", views.activity, name="activity"),
+    path("activity/", activity_views.activity, name="activity"),
+    path("activity/activity.csv", activity_views.activity_csv, name="activity_csv"),
     path("pictures/<str:size>/<str:token>", views.picture, name="picture"),
     path("people/", people_views.people, name="people"),
     path("people/invite/", people_views.invite, name="invite"),

@@ -1,16 +1,16 @@
-"""Pages of a team that belong to no app: home, activity, pictures."""
+"""Pages of a team that belong to no app: home, pictures."""
 
 from __future__ import annotations
 
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
+from . import viewing
 from .memberships import teams_of
-from .models import Activity, Feature, User
-from .permissions import ENTER, LABEL, MANAGE, VIEW
+from .models import Feature, User
+from .permissions import ENTER, LABEL, VIEW
 from .pictures import SIZES, FetchError, picture_bytes, read_token
 from .tenancy import TeamRequest, team_view
 
@@ -50,13 +50,12 @@ def team_home(request: TeamRequest) -> HttpResponse:
     return redirect("jobs:list", team_slug=request.team.slug)
 
 
-@require_safe
-@team_view(may=MANAGE)
-def activity(request: TeamRequest) -> HttpResponse:
-    """The team's activity log, newest first."""
-    entries = Activity.objects.filter(team=request.team).select_related("actor")
-    page = Paginator(entries, 50).get_page(request.GET.get("page"))
-    return render(request, "accounts/activity.html", {"page": page})
+@require_POST
+@login_required
+def view_as_stop(request: HttpRequest) -> HttpResponse:
+    """Stop looking at a team's pages, and go back to the console."""
+    viewing.end(request, why="stopped")
+    return redirect("admin:index" if request.user.is_staff else "home")  # type: ignore[union-attr]
 
 
 @require_safe

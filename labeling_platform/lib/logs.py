@@ -67,6 +67,12 @@ def request_id() -> str:
     return str(marks().get("request_id", ""))
 
 
+def current_request() -> HttpRequest | None:
+    """The request that all this is done for; None in a task, a command or a test."""
+    found = _request.get()
+    return found[1] if found else None
+
+
 class Marks(logging.Filter):
     """Notes in each record what it belongs to, before a queue or a thread could carry it elsewhere."""
 

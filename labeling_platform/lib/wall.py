@@ -22,12 +22,15 @@ from django.db.backends.signals import connection_created
 from django_scopes import get_scope
 from psycopg2.extensions import TRANSACTION_STATUS_IDLE
 
+from .logs import request_id
+
 OPERATOR = "labeling_operator"
 """The role that looks across teams: the application may become it, and is not it by itself."""
 _DATA = re.compile(
     r"\s*(?:--[^\n]*\n\s*)*\(?\s*(?:SELECT|INSERT|UPDATE|DELETE|WITH|MERGE|EXPLAIN|VALUES|TABLE|CREATE\s+TEMP\w*)\b",
     re.IGNORECASE,
 )
+_NOT_PLAIN = re.compile(r"[^A-Za-z0-9-]")
 _actor: ContextVar[int | None] = ContextVar("actor", default=None)
 
 
@@ -38,11 +41,15 @@ class _Sent:
     team: int | None
     everybody: bool
     actor: int | None
+    request: str
 
 
 @contextmanager
 def acting(user_id: int | None) -> Iterator[None]:
-    """Say who acts: triggers that write the activity log read it as the setting `app.actor`."""
+    """Say who acts: triggers that write the activity log read it as the setting `app.actor`.
+
+    The id of the request goes along as `app.request_id`.
+    """
     token = _actor.set(user_id)
     try:
         yield
@@ -52,10 +59,14 @@ def acting(user_id: int | None) -> Iterator[None]:
 
 def _wanted() -> _Sent:
     scope = get_scope()
-    if not scope.get("_enabled", True):
-        return _Sent(team=None, everybody=True, actor=_actor.get())
-    team = scope.get("team")
-    return _Sent(team=team.pk if team is not None else None, everybody=False, actor=_actor.get())
+    everybody = not scope.get("_enabled", True)
+    team = None if everybody else scope.get("team")
+    return _Sent(
+        team=team.pk if team is not None else None,
+        everybody=everybody,
+        actor=_actor.get(),
+        request=_NOT_PLAIN.sub("", request_id())[:64],
+    )
 
 
 class Wall:
@@ -86,10 +97,11 @@ class Wall:
             self.sent = wanted
 
     def _words(self, wanted: _Sent, *, fresh: bool) -> str:
-        """The setting as SQL; all values are numbers of ours or constants."""
+        """The settings as SQL; all values are numbers of ours, constants, or letters and digits."""
         words = (
             f"SELECT set_config('app.team', '{'' if wanted.team is None else int(wanted.team)}', true),"
-            f" set_config('app.actor', '{'' if wanted.actor is None else int(wanted.actor)}', true)"
+            f" set_config('app.actor', '{'' if wanted.actor is None else int(wanted.actor)}', true),"
+            f" set_config('app.request_id', '{wanted.request}', true)"
         )
         if wanted.everybody:
             return f"{words}, set_config('role', '{OPERATOR}', true)"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from csp.constants import UNSAFE_EVAL, UNSAFE_INLINE
-from django.contrib.admin.apps import AdminConfig
 from django.http import HttpRequest, HttpResponse
 from django_scopes import scopes_disabled
 from unfold.sites import UnfoldAdminSite
@@ -41,9 +40,3 @@ def _for_unfold(response: Any) -> Any:
     """
     response._csp_update = {"style-src": [UNSAFE_INLINE], "script-src": [UNSAFE_EVAL]}
     return response
-
-
-class ConsoleConfig(AdminConfig):
-    """django.contrib.admin with our site as the default one, so apps use plain @admin.register."""
-
-    default_site = "labeling_platform.console.ConsoleSite"
