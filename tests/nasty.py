@@ -140,6 +140,12 @@ class _Looker(HTMLParser):
         self.found: list[str] = []
         self.script: str | None = None
 
+    def parse_html_declaration(self, i: int) -> int:
+        try:
+            return super().parse_html_declaration(i)
+        except AssertionError:
+            return self.parse_bogus_comment(i)
+
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
         if tag == "iframe":
