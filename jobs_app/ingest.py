@@ -13,6 +13,7 @@ from functools import partial
 
 from django.db import transaction
 
+from labeling_platform.accounts import quotas
 from labeling_platform.lib.csvio import CsvProblem, CsvReader, CsvRow, refuse
 from labeling_platform.lib.errors import Refused
 from labeling_platform.lib.images import FetchError, check_url
@@ -205,6 +206,8 @@ def _check(reading: Reading[JobUpload]) -> None:
         reading.go_on()
         if rows:
             _check_room(reading.upload, found.columns, rows, first_row)
+        if not reading.upload.columns:  # else a reader that died has counted them
+            quotas.use_rows(team=reading.upload.team, rows=found.rows)
         reading.save(**found.as_fields() | {"rows_ok": rows, "rows_golden": golden})
 
 

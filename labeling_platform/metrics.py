@@ -36,7 +36,8 @@ SELECT 'rows', extract(epoch FROM statement_timestamp() - min(since))::float8 FR
           AND (r.not_before IS NULL OR r.not_before <= statement_timestamp())
         ORDER BY r.id LIMIT 1) AS first
     JOIN workflows_app_workflowupload sent ON sent.id = first.upload_id
-    WHERE workflow.state = 'running') AS waiting
+    WHERE workflow.state = 'running' AND workflow.paused_at IS NULL AND workflow.team_id NOT IN
+        (SELECT id FROM accounts_team WHERE paused_at IS NOT NULL OR closed_at IS NOT NULL)) AS waiting
 UNION ALL
 SELECT 'uploads', extract(epoch FROM statement_timestamp() - min(created_at))::float8 FROM (
     SELECT created_at FROM workflows_app_workflowupload WHERE state IN ('received', 'reading') AND NOT held

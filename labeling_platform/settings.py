@@ -42,7 +42,7 @@ INTERNAL_IPS = ["127.0.0.1"]
 INSTALLED_APPS = [
     "unfold.apps.BasicAppConfig",
     "unfold.contrib.filters",
-    "labeling_platform.console.ConsoleConfig",
+    "labeling_platform.console.apps.ConsoleAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
@@ -54,20 +54,26 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.mfa",
+    "allauth.usersessions",
+    "allauth.socialaccount",
+    "axes",
     "csp",
     "django_htmx",
     "template_partials",
     "labeling_platform.lib",
     "labeling_platform.ops",
     "labeling_platform.accounts",
+    "labeling_platform.accounts.sso",
     "models_app",
     "jobs_app",
     "workflows_app",
     "reports_app",
+    "labeling_platform.console",
     "labeling_platform.demo",
 ]
 MIDDLEWARE = [
     "labeling_platform.lib.logs.RequestLog",
+    "labeling_platform.lib.api.ErrorShape",
     "labeling_platform.lib.guards.SecurityHeaders",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -81,6 +87,9 @@ MIDDLEWARE = [
     "labeling_platform.lib.guards.BodyLimit",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "labeling_platform.accounts.sessions.LastSeen",
+    "labeling_platform.accounts.second_factor.SecondFactorOfStaff",
+    "axes.middleware.AxesMiddleware",
 ]
 ROOT_URLCONF = "labeling_platform.urls"
 WSGI_APPLICATION = "labeling_platform.wsgi.application"
@@ -170,6 +179,8 @@ CELERY_BEAT_SCHEDULE = {
     "models.sweep": {"task": "models.sweep", "schedule": 10.0, "options": {"expires": 10}},
     "jobs.sweep": {"task": "jobs.sweep", "schedule": 10.0, "options": {"expires": 10}},
     "ops.sweep": {"task": "ops.sweep", "schedule": 60.0, "options": {"expires": 60}},
+    "console.delete_teams": {"task": "console.delete_teams", "schedule": 60.0, "options": {"expires": 60}},
+    "console.collect_usage": {"task": "console.collect_usage", "schedule": 300.0, "options": {"expires": 300}},
     "reports.sweep": {"task": "reports.sweep", "schedule": 30.0, "options": {"expires": 30}},
 }
 
@@ -204,6 +215,16 @@ CSV_MAX_BYTES = env.int("CSV_MAX_BYTES", default=500 * 1000 * 1000)
 CSV_MAX_ROWS = env.int("CSV_MAX_ROWS", default=1_000_000)
 EVALUATION_MAX_ROWS = 100
 
+# --- how much a team may use, unless its quota says otherwise (console), and how it is deleted ---------------
+QUOTAS = {
+    "rows_per_upload": env.int("QUOTA_ROWS_PER_UPLOAD", default=CSV_MAX_ROWS),
+    "rows_per_month": env.int("QUOTA_ROWS_PER_MONTH", default=20_000_000),
+    "images_per_month": env.int("QUOTA_IMAGES_PER_MONTH", default=200_000),
+    "trainings_per_day": env.int("QUOTA_TRAININGS_PER_DAY", default=100),
+    "storage_bytes": env.int("QUOTA_STORAGE_BYTES", default=100 * 1000**3),
+}
+TEAM_DELETION_WAIT = timedelta(days=env.int("TEAM_DELETION_DAYS", default=7))
+
 # --- pictures and the classifier ----------------------------------------------------------------------
 # Hosts, host:port or CIDR[:port] entries that the image fetcher may reach although they are private.
 IMAGE_FETCH_ALLOW = tuple(env.list("IMAGE_FETCH_ALLOW", default=[]))
@@ -222,6 +243,7 @@ REPORT_LIFETIME = timedelta(days=7)
 # --- people -------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
     "django.contrib.auth.backends.ModelBackend",
     "allauth.account.auth_backends.AuthenticationBackend",
 ]
@@ -230,24 +252,83 @@ PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
+        "OPTIONS": {"user_attributes": ["email", "name"]},
+    },
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+SIGNUP_OPEN = env.bool("SIGNUP_OPEN", default=False)
 ACCOUNT_ADAPTER = "labeling_platform.accounts.adapter.AccountAdapter"
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
-ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_LOGOUT_ON_GET = False
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_DEFAULT_HTTP_PROTOCOL = PUBLIC_URL.split(":")[0]
+# Who is reached from outside must not take an address on trust; a try-out on one machine has no mail.
+ACCOUNT_EMAIL_VERIFICATION = env("EMAIL_VERIFICATION", default="") or (
+    "mandatory" if SIGNUP_OPEN or PUBLIC_URL.startswith("https://") else "optional"
+)
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
 EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
 vars().update(EMAIL_CONFIG)
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", default="labeling@localhost")
-SIGNUP_OPEN = env.bool("SIGNUP_OPEN", default=False)
+
+# Wrong tries are counted in PostgreSQL for the pair of person and address, so nobody can lock somebody else out.
+# allauth slows addresses down on top of it, in the cache; its limit for the second factor is 5 tries in 5 minutes.
+TRUSTED_PROXIES = tuple(env.list("TRUSTED_PROXIES", default=[]))
+AXES_FAILURE_LIMIT = env.int("SIGN_IN_TRIES", default=10)
+AXES_COOLOFF_TIME = timedelta(minutes=env.int("SIGN_IN_LOCK_MINUTES", default=15))
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_USERNAME_CALLABLE = "labeling_platform.accounts.limits.tried_email"
+AXES_CLIENT_IP_CALLABLE = "labeling_platform.accounts.limits.counted_address"
+AXES_LOCKOUT_CALLABLE = "labeling_platform.accounts.limits.mark_locked"
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "login", "credential", "code", "csrfmiddlewaretoken"]
+AXES_ENABLE_ADMIN = False
+AXES_DISABLE_ACCESS_LOG = True
+AXES_VERBOSE = False
+_TRIES_OF_ADDRESS = env.int("SIGN_IN_TRIES_OF_ADDRESS", default=30)
+ACCOUNT_RATE_LIMITS = {
+    "login": "60/m/ip",
+    "sign_in_failed": f"{_TRIES_OF_ADDRESS}/m/ip",
+}
+
+# --- second factor, sessions, single sign-on ----------------------------------------------------------
+STAFF_NEEDS_SECOND_FACTOR = env.bool("STAFF_NEEDS_SECOND_FACTOR", default=True)
+MFA_ADAPTER = "labeling_platform.accounts.second_factor.SecondFactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_FORMS = {"add_webauthn": "labeling_platform.accounts.second_factor.AddPasskeyForm"}
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_TOTP_ISSUER = "Labeling Platform"
+MFA_TOTP_TOLERANCE = 1
+USERSESSIONS_TRACK_ACTIVITY = True
+SOCIALACCOUNT_ADAPTER = "labeling_platform.accounts.sso.adapter.SignOnAdapter"
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = True
+SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
+SOCIALACCOUNT_STORE_TOKENS = False
+SSO_EMAIL_DOMAINS = tuple(domain.lower() for domain in env.list("SSO_EMAIL_DOMAINS", default=[]))
+SOCIALACCOUNT_PROVIDERS: dict[str, dict[str, object]] = {}
+if SSO_OIDC_URL := env("SSO_OIDC_URL", default=""):
+    SOCIALACCOUNT_PROVIDERS["sso"] = {
+        "APPS": [
+            {
+                "provider_id": "sso",
+                "name": env("SSO_NAME", default="") or "Single sign-on",
+                "client_id": env("SSO_OIDC_CLIENT_ID", default=""),
+                "secret": env("SSO_OIDC_SECRET", default=""),
+                "settings": {"server_url": SSO_OIDC_URL},
+            }
+        ]
+    }
 
 # --- security -----------------------------------------------------------------------------------------
 HTTPS = PUBLIC_URL.startswith("https://")
@@ -288,6 +369,9 @@ CONTENT_SECURITY_POLICY = {
 # --- metrics ------------------------------------------------------------------------------------------
 METRICS_TOKEN = env("METRICS_TOKEN", default="")
 
+# --- HTTP API -----------------------------------------------------------------------------------------
+API_REQUESTS_PER_MINUTE = env.int("API_REQUESTS_PER_MINUTE", default=600)
+
 # --- language, time, logs -----------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
@@ -315,6 +399,7 @@ LOGGING = {
             "filters": ["hide_tokens", "marks"],
         }
     },
+    "loggers": {"axes": {"level": "WARNING"}},
     "root": {"handlers": ["console"], "level": env("LOG_LEVEL", default="INFO")},
 }
 

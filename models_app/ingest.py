@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 
+from labeling_platform.accounts import quotas
 from labeling_platform.lib.csvio import CsvLimits, CsvProblem, CsvReader, CsvRefused, open_csv
 from labeling_platform.lib.errors import Refused
 from labeling_platform.lib.images import FetchError, check_url
@@ -180,6 +181,7 @@ def _add_training_images(upload: TrainingUpload, reader: CsvReader, found: Findi
                 holdout=HOLDOUT[said],
             )
         )
+    quotas.use_images(team=upload.team, images=len(fresh))
     found.good = len(TrainingImage.objects.bulk_create(fresh, batch_size=1000))
 
 

@@ -27,7 +27,8 @@ class Workflow(TeamOwned):
     """A model in at most one workflow (one-to-one); a job may serve several.
 
     `version`, `outcomes` and the routing are frozen at launch; every row remembers the version that scored it.
-    `served_at`: when a worker last turned to its rows (teams take turns).
+    `served_at`: when a worker last turned to its rows (teams take turns). While `paused_at` is set, by the console,
+    none of its rows is handed out and `pause_message` stands on its pages; its state stays what it is.
     """
 
     name = models.CharField(max_length=150)
@@ -43,6 +44,8 @@ class Workflow(TeamOwned):
     created_at = models.DateTimeField(auto_now_add=True)
     launched_at = models.DateTimeField(null=True, blank=True)
     served_at = models.DateTimeField(null=True, blank=True)
+    paused_at = models.DateTimeField(null=True, blank=True)
+    pause_message = models.CharField(max_length=500, blank=True, default="", db_default="")
 
     class Meta:
         ordering = ["-id"]

@@ -10,6 +10,7 @@ from django.core.files import File
 from django.db import transaction
 from django.db.models import QuerySet
 
+from labeling_platform.accounts import quotas
 from labeling_platform.accounts.models import User
 from labeling_platform.accounts.services import record
 from labeling_platform.lib import reading
@@ -37,7 +38,8 @@ def receive_rows(*, job: Job, file: File[Any], actor: User | None, forced: bool 
     """Keep an uploaded CSV of rows and test questions for the job; reading it is a task's work.
 
     A file that the job has seen before (same bytes) is kept too, but `held` until confirm_upload or discard_upload.
-    Refuses for a canceled job, and unless `forced` when the columns differ from those of the rows that are there.
+    Refuses for a canceled job, for a team that is paused or has no room, and unless `forced` when the columns differ
+    from those of the rows that are there.
     """
     if problem := upload_problem(job=job):
         raise Refused(problem, code="canceled")
@@ -45,6 +47,8 @@ def receive_rows(*, job: Job, file: File[Any], actor: User | None, forced: bool 
     # With test questions in it, only reading the whole file can tell whether there are rows to compare with.
     if not forced and "_golden" not in columns and (difference := columns_differ(job=job, columns=columns)):
         raise Refused(difference, code="columns_differ")
+    quotas.refuse_when_paused(job.team)
+    quotas.use_storage(team=job.team, size=file.size or 0)
     upload = receive(JobUpload, file, team=job.team, actor=actor, area="jobs", job=job, forced=forced)
     hold_when_repeated(upload, among=JobUpload.objects.filter(job=job))
     record(team=job.team, actor=actor, verb="rows uploaded", obj=job, file=upload.original_name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Case, Count, F, Q, Value, When
@@ -147,7 +148,7 @@ def readmit_contributor(*, contributor: Contributor, actor: User | None) -> None
     _record(contributor, actor, "contributor readmitted")
 
 
-def _record(contributor: Contributor, actor: User | None, verb: str, **more: int) -> None:
+def _record(contributor: Contributor, actor: User | None, verb: str, **more: Any) -> None:
     job = contributor.job
     record(team=job.team, actor=actor, verb=verb, obj=job, user=contributor.user_id, **more)
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from django.apps import apps
 from django.conf import settings
 from django.contrib.auth.base_user import BaseUserManager
 from django.contrib.auth.models import AbstractUser
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
@@ -14,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from django_scopes import ScopedManager
 
 from .permissions import Role, may
+from .scopes import Scope
 
 
 class UserManager(BaseUserManager["User"]):
@@ -30,7 +33,11 @@ class UserManager(BaseUserManager["User"]):
         return user
 
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
-        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+        """Made by who runs the platform, so the address counts as verified."""
+        user = self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+        addresses = apps.get_model("account", "EmailAddress").objects
+        addresses.create(user=user, email=user.email, verified=True, primary=True)
+        return user
 
 
 class User(AbstractUser):
@@ -41,6 +48,9 @@ class User(AbstractUser):
     last_name = None  # type: ignore[assignment]
     email = models.EmailField(_("e-mail address"), unique=True)
     name = models.CharField(_("name"), max_length=150, blank=True)
+    last_team = models.ForeignKey(
+        "Team", null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="+"
+    )
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
@@ -70,12 +80,20 @@ class Organization(models.Model):
 
 
 class Team(models.Model):
-    """The tenant. Models, workflows and jobs belong to one team; its slug stands in every URL."""
+    """The tenant. Models, workflows and jobs belong to one team; its slug stands in every URL.
+
+    While `paused_at` is set, nothing new begins in it and `pause_message` stands on its pages. `deletion_due_at`: when
+    it will be deleted. `closed_at`: its deletion has begun, and nobody gets in any more.
+    """
 
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="teams")
     name = models.CharField(max_length=150)
     slug = models.SlugField(max_length=60, unique=True)
     created_at = models.DateTimeField(auto_now_add=True)
+    paused_at = models.DateTimeField(null=True, blank=True, editable=False)
+    pause_message = models.CharField(max_length=500, blank=True, default="", db_default="", editable=False)
+    deletion_due_at = models.DateTimeField(null=True, blank=True, editable=False)
+    closed_at = models.DateTimeField(null=True, blank=True, editable=False)
     people = models.ManyToManyField(settings.AUTH_USER_MODEL, through="Membership", related_name="teams")
 
     class Meta:
@@ -92,6 +110,10 @@ class Membership(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=12, choices=Role.choices, default=Role.MEMBER)
     created_at = models.DateTimeField(auto_now_add=True)
+    if TYPE_CHECKING:
+        objects = models.Manager()
+    else:
+        objects = ScopedManager(team="team")
 
     class Meta:
         constraints = [
@@ -123,6 +145,10 @@ class TeamFeature(models.Model):
     enabled_at = models.DateTimeField(default=timezone.now)
     until = models.DateTimeField(null=True, blank=True)
     reason = models.CharField(max_length=250, blank=True)
+    if TYPE_CHECKING:
+        objects = models.Manager()
+    else:
+        objects = ScopedManager(team="team")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["team", "name"], name="team_feature_once")]
@@ -145,15 +171,22 @@ class TeamOwned(models.Model):
 
 
 class Activity(models.Model):
-    """Who did what, when, in which team. Written by services, never changed."""
+    """Who did what, when, in which team. Written by services and by triggers on states; the database lets nobody
+    change or delete a line (migration 0021), but takes the link to a person who is deleted.
 
-    team = models.ForeignKey(Team, null=True, on_delete=models.CASCADE, related_name="+")
+    `actor_name` says who it was even then; no actor and no name: the system. `ip` is shortened (lib/addresses.py).
+    """
+
+    team = models.ForeignKey(Team, null=True, on_delete=models.PROTECT, related_name="+")
     actor = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    actor_name = models.CharField(max_length=254, blank=True, default="", db_default="")
     verb = models.CharField(max_length=60)
     object_type = models.CharField(max_length=40, blank=True)
     object_id = models.BigIntegerField(null=True)
     object_name = models.CharField(max_length=255, blank=True)
     data = models.JSONField(default=dict)
+    ip = models.CharField(max_length=50, blank=True, default="", db_default="")
+    request_id = models.CharField(max_length=64, blank=True, default="", db_default="")
     created_at = models.DateTimeField(auto_now_add=True)
     if TYPE_CHECKING:
         objects = models.Manager()
@@ -226,3 +259,126 @@ class Acceptance(TeamOwned):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["invitation", "user"], name="acceptance_once")]
+
+
+class ApiToken(TeamOwned):
+    """A program's way into the team. Only its SHA-256 is kept; `prefix` is the part that people may see.
+
+    It never allows more than its creator may do at that moment, and ends with the creator's place in the team.
+    `last_used_at` is written at most once a minute.
+    """
+
+    name = models.CharField(max_length=100)
+    prefix = models.CharField(max_length=20)
+    token_hash = models.CharField(max_length=64, unique=True)
+    scopes = ArrayField(models.CharField(max_length=12, choices=Scope.choices))
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = "API token"
+        constraints = [
+            models.CheckConstraint(condition=models.Q(token_hash__regex=SHA256_HEX), name="api_token_hash"),
+            models.CheckConstraint(
+                condition=models.Q(scopes__contained_by=Scope.values, scopes__len__gte=1), name="api_token_scopes"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(expires_at__gt=models.F("created_at")), name="api_token_ends_after_it_begins"
+            ),
+        ]
+        indexes = [models.Index(fields=["team", "-id"], name="api_token_of_team")]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
+
+
+class TeamQuota(TeamOwned):
+    """How much a team may use where that differs from what all may (settings.QUOTAS): by whom, when and why.
+
+    None: as all. Rows are those of files for workflows and jobs, pictures those of training data; months and days are
+    those of UTC. Storage are the files of the team without our copies of its pictures.
+    """
+
+    rows_per_upload = models.PositiveBigIntegerField(_("rows in a file"), null=True, blank=True)
+    rows_per_month = models.PositiveBigIntegerField(_("rows a month"), null=True, blank=True)
+    images_per_month = models.PositiveBigIntegerField(_("training pictures a month"), null=True, blank=True)
+    trainings_per_day = models.PositiveIntegerField(_("trainings a day"), null=True, blank=True)
+    storage_bytes = models.PositiveBigIntegerField(_("storage in bytes"), null=True, blank=True)
+    reason = models.CharField(max_length=250)
+    changed_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    changed_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["team"], name="team_quota_once")]
+
+
+class TeamUsage(TeamOwned):
+    """What a team used on one day (UTC). Rows, images and trainings are counted as they are used, under this row's
+    lock, so that no limit is passed by two at once; the rest is read from other tables by a sweep (console/usage.py).
+    """
+
+    day = models.DateField()
+    rows = models.BigIntegerField(default=0, db_default=0)
+    images = models.BigIntegerField(default=0, db_default=0)
+    trainings = models.IntegerField(default=0, db_default=0)
+    predictions = models.BigIntegerField(default=0, db_default=0)
+    judgments = models.BigIntegerField(default=0, db_default=0)
+    errors = models.BigIntegerField(default=0, db_default=0)
+    storage_bytes = models.BigIntegerField(default=0, db_default=0)
+
+    class Meta:
+        ordering = ["day"]
+        constraints = [models.UniqueConstraint(fields=["team", "day"], name="team_usage_once")]
+
+
+class TeamMeter(TeamOwned):
+    """Where the counting of a team's use stands.
+
+    `stored`: how many bytes its files take, added to with every upload and measured anew now and then. `seen`: the sums
+    that the last sweep of usage read, so that the next one knows what is new.
+    """
+
+    stored = models.BigIntegerField(default=0, db_default=0)
+    measured_at = models.DateTimeField(null=True)
+    seen = models.JSONField(default=dict)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["team"], name="team_meter_once")]
+
+
+class TeamNote(TeamOwned):
+    """What a customer success manager wants to remember of a team. The team does not see it."""
+
+    text = models.TextField(max_length=5000)
+    author = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    pinned = models.BooleanField(default=False)
+
+    class Meta:
+        ordering = ["-pinned", "-id"]
+
+
+class TeamDeletion(TeamOwned):
+    """That a team is to be deleted at `due_at`, with all it has; until then it can be taken back."""
+
+    asked_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    asked_at = models.DateTimeField(default=timezone.now)
+    reason = models.CharField(max_length=250)
+    due_at = models.DateTimeField()
+    canceled_at = models.DateTimeField(null=True)
+    started_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["-id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["team"], condition=models.Q(canceled_at=None), name="one_deletion_at_a_time"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(canceled_at=None) | models.Q(started_at=None), name="deletion_not_back_once_begun"
+            ),
+        ]

@@ -9,6 +9,7 @@ from labeling_platform.lib.errors import Refused
 from . import services
 from .models import Membership, Team, User
 from .permissions import MANAGE, Role, may, stands_at
+from .tenancy import team_scope
 
 
 @transaction.atomic
@@ -18,13 +19,14 @@ def change_role(*, team: Team, user: User, role: Role, actor: User) -> Membershi
     Refuses (codes): the person is not in the team (`gone`), a role above the actor's own is given or taken
     (`role`), the team would be without an owner (`last_owner`).
     """
-    membership = _changeable(team, user, actor)
-    if not stands_at(_role_of(team, actor), role):
-        raise Refused(f"You cannot make somebody {role.label.lower()}: that is above your own role.", code="role")
-    if membership.role == role:
-        return membership
-    if role != Role.OWNER:
-        _keep_an_owner(team, membership)
+    with team_scope(team):
+        membership = _changeable(team, user, actor)
+        if not stands_at(_role_of(team, actor), role):
+            raise Refused(f"You cannot make somebody {role.label.lower()}: that is above your own role.", code="role")
+        if membership.role == role:
+            return membership
+        if role != Role.OWNER:
+            _keep_an_owner(team, membership)
     return services.set_role(team=team, user=user, role=role, actor=actor)
 
 
@@ -34,7 +36,8 @@ def remove_person(*, team: Team, user: User, actor: User) -> None:
 
     Refuses as change_role does.
     """
-    _keep_an_owner(team, _changeable(team, user, actor))
+    with team_scope(team):
+        _keep_an_owner(team, _changeable(team, user, actor))
     services.remove_member(team=team, user=user, actor=actor)
 
 

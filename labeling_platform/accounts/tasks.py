@@ -28,8 +28,8 @@ class TeamTask(DjangoTask):
 
     def __call__(self, *args: Any, team_id: int, **kwargs: Any) -> Any:
         team = Team.objects.filter(pk=team_id).first()
-        if team is None:
-            log.info("%s: team %s is gone", self.name, team_id)
+        if team is None or team.closed_at is not None:
+            log.info("%s: team %s is gone, or its deletion has begun", self.name, team_id)
             return None
         with team_scope(team):
             return super().__call__(*args, team_id=team_id, **kwargs)

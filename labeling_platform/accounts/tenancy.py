@@ -14,8 +14,13 @@ from django.shortcuts import render
 from django.utils.functional import SimpleLazyObject
 from django_scopes import scope
 
+from labeling_platform.lib.wall import acting
+
+from . import viewing
 from .features import CONTACT, enabled_features
+from .memberships import membership_in
 from .models import Membership, Team, User
+from .services import record
 
 
 class TeamRequest(HttpRequest):
@@ -25,6 +30,7 @@ class TeamRequest(HttpRequest):
     team: Team
     membership: Membership
     features: set[str]
+    looks_only: bool
     htmx: Any
 
 
@@ -41,7 +47,9 @@ def team_view(
     Anonymous visitors go to the sign-in page; people outside the team get 404, as for a team that does not
     exist; a role that may not do `may` gets 403, and so does a team without `feature`. The view is called
     as view(request, **rest of the URL's arguments) inside the team's scope, with request.team,
-    request.membership and request.features set.
+    request.membership and request.features set. Files that it answers with are noted in the activity log.
+
+    A member of staff who looks at the team (viewing.py) gets what the role that they look from may see, read-only.
     """
 
     def decorate(view: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
@@ -49,25 +57,52 @@ def team_view(
         def guarded(request: Any, team_slug: str, **kwargs: Any) -> HttpResponseBase:
             if not request.user.is_authenticated:
                 return redirect_to_login(request.get_full_path())
-            membership = (
-                Membership.objects.select_related("team").filter(team__slug=team_slug, user=request.user).first()
-            )
-            if membership is None:
+            try:
+                looking = viewing.place_of_viewer(request, team_slug)
+            except viewing.Over:
+                return _refuse(request, viewing.OVER)
+            membership = looking or membership_in(request.user, team_slug)
+            if membership is None or membership.team.closed_at is not None:
                 raise Http404
-            request.membership, request.team = membership, membership.team
+            request.membership, request.team, request.looks_only = membership, membership.team, looking is not None
             team = membership.team
             request.features = SimpleLazyObject(lambda: enabled_features(team))
             if not membership.may(may):
-                return render(request, "403.html", {"exception": _role_reason(membership)}, status=403)
+                return _refuse(request, _role_reason(membership))
             if feature and feature not in request.features:
-                return render(request, "403.html", {"exception": CONTACT}, status=403)
-            with team_scope(membership.team):
-                return view(request, **kwargs)
+                return _refuse(request, CONTACT)
+            with team_scope(membership.team), acting(request.user.pk):
+                if looking is not None:
+                    return _look(request, may, lambda: view(request, **kwargs))
+                response = view(request, **kwargs)
+                _note_download(request, response)
+                return response
 
         guarded.team_access = (may, feature)  # type: ignore[attr-defined]
         return guarded
 
     return decorate
+
+
+def _refuse(request: Any, why: str) -> HttpResponseBase:
+    return render(request, "403.html", {"exception": why}, status=403)
+
+
+def _look(request: Any, may: str, page: Callable[[], HttpResponseBase]) -> HttpResponseBase:
+    """The page for a member of staff who looks at the team, or why they do not get it."""
+    answer = viewing.refusal(request, may) or viewing.look(request, page)
+    return _refuse(request, answer) if isinstance(answer, str) else answer
+
+
+def _note_download(request: Any, response: HttpResponseBase) -> None:
+    """Every file that leaves a team is in its log, whichever page gave it."""
+    disposition = response.headers.get("Content-Disposition", "")
+    if request.method != "GET" or not disposition.startswith("attachment"):
+        return
+    name = getattr(response, "filename", "") or disposition.partition("filename=")[2].strip('"')
+    page = request.resolver_match.view_name if request.resolver_match else ""
+    verb = "report downloaded" if page == "reports:download" else "file downloaded"
+    record(team=request.team, actor=request.user, verb=verb, about=name, page=page, path=request.path)
 
 
 def _role_reason(membership: Membership) -> str:

@@ -16,4 +16,4 @@ class LibConfig(AppConfig):
     label = "lib"
 
     def ready(self) -> None:
-        from . import checks  # noqa: F401 - registers itself
+        from . import checks, wall  # noqa: F401 - the first registers itself, the second builds itself onto connections

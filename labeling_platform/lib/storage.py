@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import IO, Any, BinaryIO
 
@@ -13,6 +14,7 @@ from django.core.files import File
 from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, default_storage
 from django.utils.deconstruct import deconstructible
+from django_scopes import get_scope
 
 CHUNK = 1024 * 1024
 
@@ -70,8 +72,20 @@ def save_bytes(data: bytes, *, team_id: int, area: str, suffix: str) -> str:
     return default_storage.save(new_name(team_id, area, suffix), ContentFile(data))
 
 
+def _keep_to_the_team(name: str) -> None:
+    """The second wall of files: inside a team's scope, only names below its own folder are opened or deleted.
+
+    Raises FileNotFoundError, as for a file that is gone: whose it is, is nobody's business.
+    """
+    scope = get_scope()
+    team = scope.get("team")
+    if team is not None and scope.get("_enabled", True) and not name.startswith(f"t/{team.pk}/"):
+        raise FileNotFoundError(name)
+
+
 def open_file(name: str) -> BinaryIO:
-    """Open a stored file for reading. Raises FileNotFoundError when it is gone."""
+    """Open a stored file for reading. Raises FileNotFoundError when it is gone, or not of the team of the scope."""
+    _keep_to_the_team(name)
     return default_storage.open(name, "rb")  # type: ignore[return-value]
 
 
@@ -83,4 +97,45 @@ def read_bytes(name: str) -> bytes:
 def delete_file(name: str) -> None:
     """Delete a stored file; a name that does not exist is no error."""
     if name:
+        _keep_to_the_team(name)
         default_storage.delete(name)
+
+
+def files_of_team(team_id: int, *, without: Collection[str] = ()) -> Iterator[str]:
+    """The names of everything stored for a team, but that of some areas (`new_name` says what an area is)."""
+    top = f"t/{team_id}"
+    for area in _listed(top)[0]:
+        if area not in without:
+            yield from _below(f"{top}/{area}")
+
+
+def size_of_team(team_id: int, *, without: Collection[str] = ()) -> int:
+    """How many bytes a team's files take. Looks at every one of them."""
+    return sum(_size(name) for name in files_of_team(team_id, without=without))
+
+
+def delete_folders_of_team(team_id: int) -> None:
+    """Delete what is left of a team's folders once its files are gone. Object storage has no folders."""
+    if isinstance(default_storage, FileSystemStorage):
+        shutil.rmtree(default_storage.path(f"t/{team_id}"), ignore_errors=True)
+
+
+def _below(folder: str) -> Iterator[str]:
+    folders, files = _listed(folder)
+    yield from (f"{folder}/{name}" for name in files)
+    for name in folders:
+        yield from _below(f"{folder}/{name}")
+
+
+def _listed(folder: str) -> tuple[list[str], list[str]]:
+    try:
+        return default_storage.listdir(folder)
+    except FileNotFoundError:
+        return [], []
+
+
+def _size(name: str) -> int:
+    try:
+        return default_storage.size(name)
+    except FileNotFoundError:
+        return 0

@@ -8,6 +8,7 @@ from typing import Any
 from django.core.files import File
 from django.db import IntegrityError, models, transaction
 
+from labeling_platform.accounts import quotas
 from labeling_platform.accounts.models import Team, User
 from labeling_platform.accounts.services import record
 from labeling_platform.lib import storage
@@ -49,18 +50,22 @@ def create_model(*, team: Team, name: str, actor: User | None, backend: str = "l
 
 
 def receive_training(*, model: CustomModel, file: File[Any], actor: User | None) -> TrainingUpload:
-    """Keep a CSV of training data; `read_training` reads it later."""
+    """Keep a CSV of training data; `read_training` reads it later. Refuses when the team is paused or has no room."""
     with transaction.atomic():
+        quotas.refuse_when_paused(model.team)
+        quotas.use_storage(team=model.team, size=file.size or 0)
         upload = receive(TrainingUpload, file, team=model.team, actor=actor, area="training", model=model)
         record(team=model.team, actor=actor, verb="training data uploaded", obj=model, upload=upload.pk)
     return upload
 
 
 def receive_evaluation(*, model: CustomModel, file: File[Any], actor: User | None) -> Evaluation:
-    """Keep a CSV for the current version to predict. Refuses while the model has no trained version."""
+    """Keep a CSV for the current version to predict. Refuses while the model has no trained version, or as above."""
     if model.current is None:
         raise Refused("Train the model first: there is no version that could predict.", code="not_trained")
     with transaction.atomic():
+        quotas.refuse_when_paused(model.team)
+        quotas.use_storage(team=model.team, size=file.size or 0)
         evaluation = receive(
             Evaluation, file, team=model.team, actor=actor, area="evaluation", model=model, version=model.current
         )

@@ -9,6 +9,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Count, Max
 from django.db.models.functions import Now
 
+from labeling_platform.accounts import quotas
 from labeling_platform.accounts.models import User
 from labeling_platform.accounts.services import record
 from labeling_platform.lib.errors import Refused
@@ -84,7 +85,8 @@ def start_training(*, model: CustomModel, actor: User | None) -> ModelVersion:
     """Queue a training on everything the model has now; the caller sends the task.
 
     Refuses while another training of the model waits or runs, while an upload is still being read,
-    and when the data cannot train (the reasons `training_advice` gives).
+    when the data cannot train (the reasons `training_advice` gives), while the team is paused, and when it has
+    started as many trainings today as it may.
     """
     with transaction.atomic():
         # Waits for a reader that adds pictures to this model, so that the cut by id below is a clean one.
@@ -97,6 +99,7 @@ def start_training(*, model: CustomModel, actor: User | None) -> ModelVersion:
         advice = training_advice(counts=class_counts(model))
         if advice.refusals:
             raise Refused(" ".join(advice.refusals), code="not_enough_data")
+        quotas.refuse_when_paused(model.team)
         newest = ModelVersion.objects.filter(model=model).aggregate(n=Max("number"))["n"] or 0
         try:
             with transaction.atomic():
@@ -111,6 +114,7 @@ def start_training(*, model: CustomModel, actor: User | None) -> ModelVersion:
                 )
         except IntegrityError:
             raise Refused("This model is being trained already.", code="already_training") from None
+        quotas.use_training(team=model.team)
         record(team=model.team, actor=actor, verb="training started", obj=model, version=version.number)
     return version
 

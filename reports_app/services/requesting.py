@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from jobs_app.models import Contributor, Job, TestQuestion, Unit
 from jobs_app.states import JobState
+from labeling_platform.accounts import quotas
 from labeling_platform.accounts.models import User
 from labeling_platform.accounts.services import record
 from labeling_platform.lib.errors import Refused
@@ -40,7 +41,8 @@ def request_report(*, workflow: Workflow, actor: User | None, options: Mapping[s
     open, may be in both; file and line tell rows apart.
 
     Asking again while the same report is under way returns that one. Refuses for a workflow that was never launched,
-    a moment that is none or yet to come, and "last" when there is no report to go on from.
+    a moment that is none or yet to come, "last" when there is no report to go on from, and when the team's files take
+    all the room they may.
     """
     if workflow.state == WorkflowState.DRAFT:
         raise Refused("Launch the workflow first; there is nothing to report yet.", code="not_launched")
@@ -55,6 +57,7 @@ def request_report(*, workflow: Workflow, actor: User | None, options: Mapping[s
     same = Report.objects.filter(workflow=workflow, options=chosen, state__in=ReportState.under_way()).first()
     if same is not None:
         return same
+    quotas.refuse_when_full(workflow.team)
     report = Report.objects.create(team=workflow.team, workflow=workflow, options=chosen, created_by=actor)
     record(team=workflow.team, actor=actor, verb="report requested", obj=workflow, report=report.pk)
     return report
@@ -93,7 +96,8 @@ def request_job_report(
     """Ask for a report of a job; `options` that do not fit the kind are ignored (kinds.py says which do).
 
     Asking again while the same report is under way returns that one. Refuses options that make no sense, and a
-    report that could say nothing: of a job that is not launched, has no rows, test questions or contributors.
+    report that could say nothing: of a job that is not launched, has no rows, test questions or contributors. As
+    request_report it refuses without room.
     """
     if kind not in ReportKind.of_jobs():
         raise Refused("Choose one of the reports of a job.", code="unknown_kind")
@@ -104,6 +108,7 @@ def request_job_report(
     same = Report.objects.filter(job=job, kind=kind, options=chosen, state__in=ReportState.under_way()).first()
     if same is not None:
         return same
+    quotas.refuse_when_full(job.team)
     report = Report.objects.create(team=job.team, job=job, kind=kind, options=chosen, created_by=actor)
     record(team=job.team, actor=actor, verb="report requested", obj=job, report=report.pk, kind=kind.value)
     return report

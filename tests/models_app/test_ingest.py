@@ -28,7 +28,7 @@ def test_good_rows_become_pictures(model, add_data):
     assert upload.columns == ["image_url", "label", "note"]
     assert rows_of(upload) == [(2, f"{HOST}/1.jpg", "boots"), (3, f"{HOST}/2.jpg", "sneakers")]
     assert upload.finished_at is not None
-    verbs = list(Activity.objects.order_by("pk").values_list("verb", flat=True))
+    verbs = list(Activity.objects.exclude(verb__endswith=" state").order_by("pk").values_list("verb", flat=True))
     assert verbs[-2:] == ["model created", "training data uploaded"]
 
 

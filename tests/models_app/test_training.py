@@ -41,7 +41,12 @@ def test_a_version_learns_from_pixels_and_goes_into_service(model, pictures, add
     assert sum(map(sum, trained.metrics["confusion"])) == held_out
     assert HoldoutPrediction.objects.filter(version=trained).count() == held_out
     assert storage.read_bytes(file_of(trained.ref))
-    verbs = list(Activity.objects.order_by("pk").values_list("verb", flat=True))
+    verbs = list(
+        Activity.objects.exclude(verb__endswith=" state")
+        .exclude(verb="model in service")
+        .order_by("pk")
+        .values_list("verb", flat=True)
+    )
     assert verbs[-2:] == ["training started", "training finished"]
 
 

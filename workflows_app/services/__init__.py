@@ -21,6 +21,7 @@ from .dispatch import (
 )
 from .flushing import flush_routed
 from .launching import LaunchProblem, job_problems, launch, launch_problems, turn_off, turn_on, upload_problem
+from .pausing import pause, resume
 from .setup import (
     Automation,
     JobChoice,
@@ -65,10 +66,12 @@ __all__ = [
     "launch_problems",
     "model_choices",
     "next_turn",
+    "pause",
     "predict_rows",
     "read_rows",
     "receive_rows",
     "release_rows",
+    "resume",
     "retry_failed",
     "take_turn",
     "turn_off",

@@ -9,6 +9,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.db.models.functions import Now
 
+from labeling_platform.accounts import quotas
 from labeling_platform.accounts.models import User
 from labeling_platform.accounts.services import record
 from labeling_platform.lib.errors import Refused
@@ -28,10 +29,12 @@ def receive_rows(*, workflow: Workflow, file: File[Any], actor: User | None, key
 
     A file that the workflow has seen before (same bytes) is kept too, but `held` until confirm_upload or
     discard_upload; not so with a `key_column`, whose values tell the rows that are there from new ones. Refuses when
-    the workflow can take no more rows.
+    the workflow can take no more rows, when the team is paused, and when its files take all the room they may.
     """
     if problem := upload_problem(workflow=workflow):
         raise Refused(problem, code="upload")
+    quotas.refuse_when_paused(workflow.team)
+    quotas.use_storage(team=workflow.team, size=file.size or 0)
     key = URL_COLUMN if key_column.lower() == URL_COLUMN else key_column
     upload = receive(
         WorkflowUpload, file, team=workflow.team, actor=actor, area="workflows", workflow=workflow, key_column=key

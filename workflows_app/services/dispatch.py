@@ -96,7 +96,13 @@ _FREE = (
 _SUSPECT = f"r.lease_until IS NOT NULL AND r.attempts >= {FEW_AFTER}"
 _MINE = (
     "r.workflow_id = %(workflow)s AND EXISTS (SELECT 1 FROM workflows_app_workflow"
-    " WHERE id = %(workflow)s AND team_id = %(team)s AND state = 'running')"
+    " WHERE id = %(workflow)s AND team_id = %(team)s AND state = 'running' AND paused_at IS NULL"
+    " AND NOT EXISTS (SELECT 1 FROM accounts_team"
+    " WHERE id = %(team)s AND (paused_at IS NOT NULL OR closed_at IS NOT NULL)))"
+)
+_WORKING = (
+    "state = 'running' AND paused_at IS NULL"
+    " AND team_id NOT IN (SELECT id FROM accounts_team WHERE paused_at IS NOT NULL OR closed_at IS NOT NULL)"
 )
 _CLAIM = f"""
 WITH several AS (
@@ -148,13 +154,13 @@ SELECT w.team_id, w.id, (
         LIMIT %(enough)s
     ) AS waiting
 )
-FROM workflows_app_workflow w WHERE w.state = 'running' ORDER BY w.id
+FROM workflows_app_workflow w WHERE {_WORKING} ORDER BY w.id
 """  # noqa: S608 - put together from constants of this module
 
 _NEXT = f"""
 SELECT w.team_id, w.id FROM (
     SELECT team_id, id, served_at, max(served_at) OVER (PARTITION BY team_id) AS team_served_at
-    FROM workflows_app_workflow WHERE state = 'running'
+    FROM workflows_app_workflow WHERE {_WORKING}
 ) AS w
 WHERE EXISTS (SELECT 1 FROM workflows_app_workflowrow r WHERE r.workflow_id = w.id AND {_FREE})
 ORDER BY w.team_served_at NULLS FIRST, w.served_at NULLS FIRST, w.id LIMIT 1
@@ -165,8 +171,8 @@ def claim_rows(*, workflow: Workflow, limit: int, after: int = 0) -> list[Claim]
     """Claim up to `limit` waiting rows of a running workflow for LEASE_TIME, in one statement.
 
     Rows that somebody else is claiming at this moment are skipped, not waited for. A workflow that is not
-    running gives none. `after` is the id to look behind first, of the row claimed last: in front of it the index is
-    full of entries of rows that are finished, until a vacuum comes.
+    running, or is paused like its team may be, gives none. `after` is the id to look behind first, of the row
+    claimed last: in front of it the index is full of entries of rows that are finished, until a vacuum comes.
     """
     if after:
         return _claim(workflow, limit, after) or _claim(workflow, limit, 0)
