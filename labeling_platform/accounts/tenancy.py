@@ -11,7 +11,9 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
+from django.utils.html import format_html
 from django_scopes import scope
 
 from labeling_platform.lib.wall import acting
@@ -19,6 +21,7 @@ from labeling_platform.lib.wall import acting
 from .features import CONTACT, enabled_features
 from .memberships import membership_in
 from .models import Membership, Team, User
+from .second_factor import has_second_factor
 
 
 class TeamRequest(HttpRequest):
@@ -42,7 +45,8 @@ def team_view(
     """Make a function a page of a team.
 
     Anonymous visitors go to the sign-in page; people outside the team get 404, as for a team that does not
-    exist; a role that may not do `may` gets 403, and so does a team without `feature`. The view is called
+    exist; a role that may not do `may` gets 403, and so does a team without `feature`, and a member without a second
+    factor where the team demands one. The view is called
     as view(request, **rest of the URL's arguments) inside the team's scope, with request.team,
     request.membership and request.features set.
     """
@@ -58,6 +62,8 @@ def team_view(
             request.membership, request.team = membership, membership.team
             team = membership.team
             request.features = SimpleLazyObject(lambda: enabled_features(team))
+            if team.needs_second_factor and not has_second_factor(request.user):
+                return render(request, "403.html", {"exception": _factor_reason()}, status=403)
             if not membership.may(may):
                 return render(request, "403.html", {"exception": _role_reason(membership)}, status=403)
             if feature and feature not in request.features:
@@ -69,6 +75,13 @@ def team_view(
         return guarded
 
     return decorate
+
+
+def _factor_reason() -> str:
+    words = (
+        'This team needs a second factor. <a href="{}">Set up an authenticator app or a passkey</a>, then come back.'
+    )
+    return format_html(words, reverse("mfa_index"))
 
 
 def _role_reason(membership: Membership) -> str:
