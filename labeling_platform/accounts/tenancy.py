@@ -50,7 +50,8 @@ def team_view(
     Anonymous visitors go to the sign-in page; people outside the team get 404, as for a team that does not
     exist; a role that may not do `may` gets 403, and so does a team without `feature`, and a member without a second
     factor where the team demands one. The view is called as view(request, **rest of the URL's arguments) inside the
-    team's scope, with request.team, request.membership and request.features set. Files that it answers with are noted in the activity log.
+    team's scope, with request.team, request.membership and request.features set. Files that it answers with are noted
+    in the activity log.
 
     A member of staff who looks at the team (viewing.py) gets what the role that they look from may see, read-only.
     """
@@ -89,7 +90,6 @@ def team_view(
     return decorate
 
 
-<<<<<<< HEAD
 def _refuse(request: Any, why: str) -> HttpResponseBase:
     return render(request, "403.html", {"exception": why}, status=403)
 
@@ -109,13 +109,13 @@ def _note_download(request: Any, response: HttpResponseBase) -> None:
     page = request.resolver_match.view_name if request.resolver_match else ""
     verb = "report downloaded" if page == "reports:download" else "file downloaded"
     record(team=request.team, actor=request.user, verb=verb, about=name, page=page, path=request.path)
-=======
+
+
 def _factor_reason() -> str:
     words = (
         'This team needs a second factor. <a href="{}">Set up an authenticator app or a passkey</a>, then come back.'
     )
     return format_html(words, reverse("mfa_index"))
->>>>>>> people
 
 
 def _role_reason(membership: Membership) -> str:

@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0012_team_needs_second_factor'),
+        ('accounts', '0011_known_addresses'),
     ]
 
     operations = [
