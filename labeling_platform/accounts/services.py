@@ -12,6 +12,7 @@ from django.utils.text import slugify
 from django_scopes import scope, scopes_disabled
 
 from labeling_platform.lib.addresses import shortened
+from labeling_platform.lib.clients import client_address
 from labeling_platform.lib.logs import current_request, request_id
 
 from .models import Activity, Feature, Membership, Organization, Team, TeamFeature, User
@@ -38,7 +39,7 @@ def record(
             object_id=obj.pk if obj is not None else None,
             object_name=str(obj)[:255] if obj is not None else about[:255],
             data=data,
-            ip=shortened(request.META.get("REMOTE_ADDR", "")) if request is not None else "",
+            ip=shortened(client_address(request) or "") if request is not None else "",
             request_id=request_id()[:64],
         )
 
