@@ -102,6 +102,8 @@ def _creator(token: ApiToken) -> User:
         raise _unknown("token_revoked", "This token was revoked. Make a new one.")
     if token.expires_at <= timezone.now():
         raise _unknown("token_expired", "This token has expired. Make a new one.")
+    if token.team.closed_at is not None:
+        raise _unknown("token_ended", "The team of this token is being deleted.")
     if token.created_by is None or not token.created_by.is_active:
         raise _unknown("token_ended", "Who made this token is no longer in the team. Make a new one.")
     return token.created_by
