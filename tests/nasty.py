@@ -53,14 +53,16 @@ OURS = {
 """Columns that hold our own words: no person and no file can put a text there."""
 
 
-def saturate(turn: int, texts: list[str] = NASTY) -> int:
-    """Overwrite every text of every row of every table of ours; how many values were written."""
+def saturate(turn: int, texts: list[str] = NASTY, team: Any = None) -> int:
+    """Overwrite every text of every row of every table of ours; how many values were written. With `team`: its rows."""
     written = 0
     with scopes_disabled():
         for model in apps.get_models():
             if model._meta.app_label not in OWN or model._meta.model_name == "activity":
                 continue
             for row in list(model._base_manager.all()):
+                if team is not None and getattr(row, "team_id", None) != team.pk and row != team:
+                    continue
                 values = dict(_values(model, row, turn, texts))
                 for name, value in values.items():
                     with contextlib.suppress(IntegrityError), transaction.atomic():
@@ -139,6 +141,12 @@ class _Looker(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.found: list[str] = []
         self.script: str | None = None
+
+    def parse_html_declaration(self, i: int) -> int:
+        try:
+            return super().parse_html_declaration(i)
+        except AssertionError:
+            return self.parse_bogus_comment(i)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)

@@ -47,12 +47,16 @@ def design(turn: int) -> str:
     )
 
 
-def nasty_world(world: World, turn: int) -> int:
-    written = saturate(turn)
+def nasty_world(world: World, turn: int, team: Any = None) -> int:
+    """Attacks in every text of every row (of the team, when one is given)."""
+    written = saturate(turn, team=team)
+    mine = {"team": world["team"]}
     with scopes_disabled():
-        Job.objects.update(cml=design(turn), instructions=EVERYTHING)
-        TestQuestion.objects.update(answers={"image_category": ["1"]}, reasons={"image_category": EVERYTHING})
-        Invitation.objects.update(email=f"{NASTY[turn]}@x.example"[:254], max_uses=1)
+        Job.objects.filter(**mine).update(cml=design(turn), instructions=EVERYTHING)
+        TestQuestion.objects.filter(**mine).update(
+            answers={"image_category": ["1"]}, reasons={"image_category": EVERYTHING}
+        )
+        Invitation.objects.filter(**mine).update(email=f"{NASTY[turn]}@x.example"[:254], max_uses=1)
         record(team=world["team"], actor=world["people"]["owner"], verb="job made", obj=world["job"])
         for key in ("team", "people"):
             found = world[key]
