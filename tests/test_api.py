@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from allauth.mfa.models import Authenticator
 from django.core.cache import cache
 from django.db import connection
 from django.test import Client
@@ -69,6 +70,15 @@ def test_a_request_is_noted_at_the_token(scope: Team, program: Program) -> None:
 def test_a_team_that_is_being_deleted_lets_nobody_in(team: Team, program: Program) -> None:
     Team.objects.filter(pk=team.pk).update(closed_at=timezone.now())
     assert error_of(program.get("/me")) == (401, "token_ended")
+
+
+def test_where_a_second_factor_is_needed_tokens_of_people_without_one_do_nothing(
+    team: Team, program: Program, mate: User
+) -> None:
+    Team.objects.filter(pk=team.pk).update(needs_second_factor=True)
+    assert error_of(program.get("/me")) == (403, "second_factor")
+    Authenticator.objects.create(user=mate, type=Authenticator.Type.TOTP, data={})
+    assert program.get("/me").status_code == 200
 
 
 def test_in_a_paused_team_nothing_new_begins(team: Team, program: Program, model: CustomModel) -> None:
