@@ -21,7 +21,7 @@ Json = dict[str, Any]
 ERRORS = {
     400: "The request cannot be read.",
     401: "No token that works: token_missing, token_unknown, token_expired, token_revoked or token_ended.",
-    403: "The token's scope, its creator's role, or the team's features do not allow this: scope, role or feature.",
+    403: "Not allowed: scope (of the token), role (of its creator), second_factor (its creator needs one) or feature.",
     404: "There is no such thing, or it belongs to another team.",
     409: "Not now: the state of the thing does not allow it. The code says why.",
     413: "The request or its file is too large.",

@@ -14,6 +14,7 @@ from jobs_app.models import Job
 from labeling_platform.accounts.api_access import ApiRequest, operation
 from labeling_platform.accounts.features import CONTACT
 from labeling_platform.accounts.models import Feature
+from labeling_platform.accounts.services import record
 from labeling_platform.lib.api import (
     USUAL_ITEMS,
     After,
@@ -169,4 +170,7 @@ def download_report(request: ApiRequest, report_id: Id) -> FileResponse:
     report = get_report_or_404(request, report_id)
     if report.state != ReportState.READY:
         raise ApiError(409, "not_ready", f"This report has no file: it is {report.status.label.lower()}.")
-    return send_report(report)
+    answer = send_report(report)
+    name = services.file_name(report)
+    record(team=request.team, actor=request.actor, verb="report downloaded", about=name, path=request.path)
+    return answer

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from allauth.mfa.models import Authenticator
 from django.core.cache import cache
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from jobs_app.ingest import read_rows as read_job_rows
 from jobs_app.models import Job, JobUpload, Unit
@@ -63,6 +65,34 @@ def test_me(team: Team, mate: User) -> None:
 def test_a_request_is_noted_at_the_token(scope: Team, program: Program) -> None:
     program.get("/me")
     assert ApiToken.objects.get().last_used_at is not None
+
+
+def test_a_team_that_is_being_deleted_lets_nobody_in(team: Team, program: Program) -> None:
+    Team.objects.filter(pk=team.pk).update(closed_at=timezone.now())
+    assert error_of(program.get("/me")) == (401, "token_ended")
+
+
+def test_where_a_second_factor_is_needed_tokens_of_people_without_one_do_nothing(
+    team: Team, program: Program, mate: User
+) -> None:
+    Team.objects.filter(pk=team.pk).update(needs_second_factor=True)
+    assert error_of(program.get("/me")) == (403, "second_factor")
+    Authenticator.objects.create(user=mate, type=Authenticator.Type.TOTP, data={})
+    assert program.get("/me").status_code == 200
+
+
+def test_in_a_paused_team_nothing_new_begins(team: Team, program: Program, model: CustomModel) -> None:
+    Team.objects.filter(pk=team.pk).update(paused_at=timezone.now(), pause_message="Call us.")
+    assert program.get("/models").status_code == 200
+    refused = program.post(f"/models/{model.pk}/uploads", {"file": csv_upload()})
+    assert refused.status_code == 409
+    assert "Call us." in refused.json()["error"]["message"]
+
+
+def test_what_a_program_did_names_its_token(team: Team, program: Program, scope: Team, mate: User) -> None:
+    program.post("/models", {"name": "Footwear"})
+    line = Activity.objects.get(verb="model created")
+    assert (line.actor, line.data) == (mate, {"token": ApiToken.objects.get().prefix})
 
 
 def test_an_error_says_how_to_get_a_token(db: None) -> None:
@@ -516,7 +546,7 @@ def test_rows_with_other_columns_need_a_word(program: Program, job: Job) -> None
 # --- reports ------------------------------------------------------------------------------------------
 
 
-def test_a_report_from_the_request_to_the_file(program: Program, running: Workflow) -> None:
+def test_a_report_from_the_request_to_the_file(program: Program, running: Workflow, mate: User) -> None:
     asked = program.post(f"/workflows/{running.pk}/reports", {"format": "jsonl", "diagnostics": False})
     assert asked.status_code == 202
     report = Report.objects.get()
@@ -533,6 +563,10 @@ def test_a_report_from_the_request_to_the_file(program: Program, running: Workfl
     assert file["Content-Disposition"] == f'attachment; filename="shoes-report-{report.pk}.jsonl"'
     lines = b"".join(file.streaming_content).decode().splitlines()
     assert [json.loads(line)["sku"] for line in lines] == ["SKU-1", "SKU-2", "SKU-3"]
+    token = program.headers["Authorization"].removeprefix("Bearer ")
+    (line,) = Activity.objects.filter(verb="report downloaded")
+    assert (line.actor, line.object_name) == (mate, f"shoes-report-{report.pk}.jsonl")
+    assert line.data == {"path": f"/api/v1{path}/file", "token": token[:15]}
     assert error_of(program.post(f"{path}/cancel")) == (409, "not_under_way")
     assert [one["id"] for one in program.get("/reports").json()["items"]] == [report.pk]
 

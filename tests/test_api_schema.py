@@ -80,6 +80,7 @@ def described(world: World) -> Any:
 documented = schemathesis.pytest.from_fixture("described")
 
 
+@pytest.mark.slow
 @documented.parametrize()
 @settings(
     max_examples=EXAMPLES,

@@ -26,6 +26,7 @@ from labeling_platform.lib.wall import acting
 from .features import CONTACT, enabled_features
 from .models import ApiToken, Membership, Team, User
 from .scopes import Scope, scope_of
+from .second_factor import has_second_factor
 from .tenancy import team_scope
 from .tokens import find_token, note_use
 
@@ -71,7 +72,7 @@ class ApiTokenAuth(HttpBearer):
         actor = _creator(found)
         _limit(found)
         with team_scope(found.team):
-            membership = Membership.objects.filter(team=found.team, user=actor).first()
+            membership = Membership.objects.select_related("user").filter(team=found.team, user=actor).first()
             if membership is None:
                 raise _unknown("token_ended", "Who made this token is no longer in the team. Make a new one.")
             features = enabled_features(found.team)
@@ -88,6 +89,9 @@ class ApiTokenAuth(HttpBearer):
         if not membership.may(self.scope.action):
             role = membership.get_role_display().lower()
             raise ApiError(403, "role", f"Who made this token is now {role} of the team, which does not allow this.")
+        if token.team.needs_second_factor and not has_second_factor(membership.user):
+            message = "This team needs a second factor, and who made this token has none."
+            raise ApiError(403, "second_factor", message)
         if self.feature and self.feature not in features:
             raise ApiError(403, "feature", CONTACT)
 
@@ -102,6 +106,8 @@ def _creator(token: ApiToken) -> User:
         raise _unknown("token_revoked", "This token was revoked. Make a new one.")
     if token.expires_at <= timezone.now():
         raise _unknown("token_expired", "This token has expired. Make a new one.")
+    if token.team.closed_at is not None:
+        raise _unknown("token_ended", "The team of this token is being deleted.")
     if token.created_by is None or not token.created_by.is_active:
         raise _unknown("token_ended", "Who made this token is no longer in the team. Make a new one.")
     return token.created_by

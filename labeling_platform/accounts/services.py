@@ -15,7 +15,7 @@ from labeling_platform.lib.addresses import shortened
 from labeling_platform.lib.clients import client_address
 from labeling_platform.lib.logs import current_request, request_id
 
-from .models import Activity, Feature, Membership, Organization, Team, TeamFeature, User
+from .models import Activity, ApiToken, Feature, Membership, Organization, Team, TeamFeature, User
 from .permissions import Role
 
 
@@ -26,9 +26,12 @@ def record(
 
     Without a team it is one about a person, or about all teams.
 
-    `about` says what it happened to where there is no object, as the name of a file.
+    `about` says what it happened to where there is no object, as the name of a file. What a program did names the
+    token that it used.
     """
     request = current_request()
+    if isinstance(token := getattr(request, "token", None), ApiToken):
+        data |= {"token": token.prefix}
     with scope(team=team) if team is not None else scopes_disabled():
         return Activity.objects.create(  # type: ignore[no-any-return]
             team=team,
