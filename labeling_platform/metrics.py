@@ -95,8 +95,8 @@ class Figures(Collector):
     def collect(self) -> Iterator[Metric]:
         with connection.cursor() as cursor:
             cursor.execute(f"SET LOCAL statement_timeout = '{PATIENCE}'")
-        yield _gauge("queue_age_seconds", "Age of the oldest that waits; 0 when none does", "queue", _ages())
-        yield _gauge("rows", "Rows of workflows by status", "status", _rows())
+        yield _gauge("queue_age_seconds", "Age of the oldest that waits; 0 when none does", "queue", queue_ages())
+        yield _gauge("rows", "Rows of workflows by status", "status", row_figures())
         units = _read(UNITS)
         judgments = units.pop("judgments", 0)
         yield _gauge("units", "Rows of jobs by state", "state", units)
@@ -106,11 +106,11 @@ class Figures(Collector):
         yield from _counters(totals())
 
 
-def _ages() -> dict[str, float]:
+def queue_ages() -> dict[str, float]:
     return {queue: max(0.0, age or 0.0) for queue, age in _read(AGES).items()}
 
 
-def _rows() -> dict[str, int]:
+def row_figures() -> dict[str, int]:
     """The tally's lines as the status lines of the article; `unlike` is a mark and no status."""
     lines = _read(ROWS)
     human, withdrawn = lines.get("human", 0), lines.get("canceled", 0)

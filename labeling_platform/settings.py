@@ -8,6 +8,8 @@ from pathlib import Path
 import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
+from django.templatetags.static import static
+from django.urls import reverse_lazy
 
 from labeling_platform.lib.environment import Variables, export_files
 
@@ -246,6 +248,7 @@ AUTHENTICATION_BACKENDS = [
     "axes.backends.AxesStandaloneBackend",
     "django.contrib.auth.backends.ModelBackend",
     "allauth.account.auth_backends.AuthenticationBackend",
+    "labeling_platform.accounts.console_rights.ConsoleRights",
 ]
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
@@ -403,11 +406,43 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": env("LOG_LEVEL", default="INFO")},
 }
 
+
 # --- admin console ------------------------------------------------------------------------------------
+def _table(name: str) -> object:
+    return reverse_lazy(f"admin:{name}_changelist")
+
+
 UNFOLD = {
     "SITE_TITLE": "Customer success console",
     "SITE_HEADER": "Customer success console",
     "SITE_URL": "/",
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
+    "STYLES": [lambda request: static("css/console.css")],
+    "SIDEBAR": {
+        "show_search": False,
+        "show_all_applications": True,
+        "navigation": [
+            {
+                "title": "Customer success",
+                "items": [
+                    {"title": "Overview", "icon": "monitoring", "link": reverse_lazy("admin:index")},
+                    {"title": "Teams", "icon": "groups", "link": reverse_lazy("admin:team_find")},
+                    {"title": "Activity log", "icon": "history", "link": reverse_lazy("admin:log")},
+                ],
+            },
+            {
+                "title": "Tables",
+                "items": [
+                    {"title": "Organizations", "icon": "domain", "link": _table("accounts_organization")},
+                    {"title": "People", "icon": "person", "link": _table("accounts_user")},
+                    {"title": "Models", "icon": "neurology", "link": _table("models_app_custommodel")},
+                    {"title": "Trainings", "icon": "model_training", "link": _table("models_app_modelversion")},
+                    {"title": "Workflows", "icon": "account_tree", "link": _table("workflows_app_workflow")},
+                    {"title": "Jobs", "icon": "task", "link": _table("jobs_app_job")},
+                    {"title": "Reports", "icon": "table", "link": _table("reports_app_report")},
+                ],
+            },
+        ],
+    },
 }

@@ -35,6 +35,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "teams:activity_csv": ("GET", "manage"),
     "teams:picture": ("GET", "enter"),
     "teams:people": ("GET", "manage"),
+    "teams:second_factor": ("POST", "manage"),
     "teams:invite": ("POST", "manage"),
     "teams:invite_link": ("POST", "manage"),
     "teams:contributor_link": ("POST", "edit"),

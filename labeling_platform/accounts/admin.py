@@ -11,6 +11,7 @@ from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.models import Group
+from django.core.exceptions import PermissionDenied
 from django.db.models import Count, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
@@ -36,15 +37,49 @@ class PersonCreationForm(UserCreationForm):
         fields = ("email", "name")
 
 
+class NotOneself(forms.BaseInlineFormSet):  # type: ignore[type-arg]
+    """Staff do not let themselves into teams: to look at one there is "view as", which is read-only and logged."""
+
+    request: HttpRequest
+
+    def clean(self) -> None:
+        super().clean()
+        me = self.request.user
+        if me.is_superuser:
+            return
+        for form in self.forms:
+            if form.has_changed() and form.cleaned_data.get("user") == me:
+                raise forms.ValidationError(_("You cannot put yourself into a team, or change your place in it."))
+
+
 class MembershipInline(TabularInline):
     model = Membership
+    formset = NotOneself
     extra = 1
     autocomplete_fields = ["user", "team"]
     fields = ["user", "role"]
 
+    def get_formset(self, request: HttpRequest, obj: Any = None, **kwargs: Any) -> Any:
+        made = super().get_formset(request, obj, **kwargs)
+        made.request = request
+        return made
 
-class UserMembershipInline(MembershipInline):
+
+class UserMembershipInline(TabularInline):
+    """Where the person is; changed on the team's page, by the services."""
+
+    model = Membership
+    extra = 0
     fields = ["team", "role"]
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
 
 
 class FeatureInline(TabularInline):
@@ -74,6 +109,43 @@ class PersonAdmin(UserAdmin, ModelAdmin):  # type: ignore[type-arg]
         (_("Times"), {"fields": ["last_login", "date_joined"]}),
     ]
     add_fieldsets = [(None, {"classes": ["wide"], "fields": ["email", "name", "password1", "password2"]})]
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Staff who are not superusers change only people who are not staff (accounts/console_rights.py)."""
+        if not super().has_change_permission(request, obj):
+            return False
+        return request.user.is_superuser or obj is None or not (obj.is_staff or obj.is_superuser)
+
+    def get_form(self, request: HttpRequest, obj: User | None = None, change: bool = False, **kwargs: Any) -> Any:
+        if obj is not None and not request.user.is_superuser:
+            kwargs["form"] = forms.ModelForm  # Django's own form of a person has the password in it
+        return super().get_form(request, obj, change=change, **kwargs)
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        if request.user.is_superuser:
+            return super().get_fieldsets(request, obj)
+        return [(None, {"fields": ["email", "name", "is_active"]}), (_("Times"), {"fields": self.readonly_fields})]
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
+        """Who can change an address, a password or rights can become anybody: superusers alone."""
+        if request.user.is_superuser:
+            return self.readonly_fields
+        return [*self.readonly_fields, "email", "is_staff", "is_superuser"]
+
+    def user_change_password(self, request: HttpRequest, id: str, form_url: str = "") -> Any:  # noqa: A002 - Django's
+        if not request.user.is_superuser:
+            raise PermissionDenied
+        response = super().user_change_password(request, id, form_url)
+        if request.method == "POST" and response.status_code == 302:
+            person = User.objects.get(pk=id)
+            services.record(team=None, actor=request.user, verb="password set by staff", obj=person)
+        return response
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        verb = "account changed" if change else "account made"
+        changed = sorted(set(form.changed_data) - {"password1", "password2", "usable_password"})
+        services.record(team=None, actor=request.user, verb=verb, obj=obj, changed=changed)
 
 
 @admin.register(Organization)
@@ -106,6 +178,10 @@ class TeamAdmin(ModelAdmin):
     prepopulated_fields = {"slug": ["name"]}
     inlines = [FeatureInline, MembershipInline]
     actions = ["switch_on", "switch_off"]
+
+    def has_delete_permission(self, request: HttpRequest, obj: Team | None = None) -> bool:
+        """A team is deleted from its own page, with a waiting time and all it has."""
+        return False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Team]:
         people = Count("memberships", distinct=True)

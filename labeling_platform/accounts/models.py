@@ -89,6 +89,9 @@ class Team(models.Model):
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="teams")
     name = models.CharField(max_length=150)
     slug = models.SlugField(max_length=60, unique=True)
+    needs_second_factor = models.BooleanField(
+        default=False, db_default=False, help_text=_("Members without a second factor get no page of the team.")
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     paused_at = models.DateTimeField(null=True, blank=True, editable=False)
     pause_message = models.CharField(max_length=500, blank=True, default="", db_default="", editable=False)

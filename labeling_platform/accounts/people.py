@@ -9,6 +9,7 @@ from labeling_platform.lib.errors import Refused
 from . import services
 from .models import Membership, Team, User
 from .permissions import MANAGE, Role, may, stands_at
+from .second_factor import has_second_factor
 from .tenancy import team_scope
 
 
@@ -39,6 +40,24 @@ def remove_person(*, team: Team, user: User, actor: User) -> None:
     with team_scope(team):
         _keep_an_owner(team, _changeable(team, user, actor))
     services.remove_member(team=team, user=user, actor=actor)
+
+
+@transaction.atomic
+def demand_second_factor(*, team: Team, on: bool, actor: User) -> None:
+    """Let members in only with a second factor, or no longer. Twice changes nothing.
+
+    Refuses (codes): the actor may not manage the team (`role`), or has no second factor and would shut themselves out
+    (`own_factor`).
+    """
+    if not may(_role_of(team, actor), MANAGE):
+        raise Refused("Only owners and admins can change this.", code="role")
+    if on and not has_second_factor(actor):
+        raise Refused(
+            "Set up your own second factor first, or you could not come back into the team.", code="own_factor"
+        )
+    if Team.objects.filter(pk=team.pk, needs_second_factor=not on).update(needs_second_factor=on):
+        verb = "second factor demanded" if on else "second factor no longer demanded"
+        services.record(team=team, actor=actor, verb=verb, obj=team)
 
 
 def _changeable(team: Team, user: User, actor: User) -> Membership:

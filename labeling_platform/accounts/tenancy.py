@@ -11,7 +11,9 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
+from django.utils.html import format_html
 from django_scopes import scope
 
 from labeling_platform.lib.wall import acting
@@ -20,6 +22,7 @@ from . import viewing
 from .features import CONTACT, enabled_features
 from .memberships import membership_in
 from .models import Membership, Team, User
+from .second_factor import has_second_factor
 from .services import record
 
 
@@ -45,9 +48,10 @@ def team_view(
     """Make a function a page of a team.
 
     Anonymous visitors go to the sign-in page; people outside the team get 404, as for a team that does not
-    exist; a role that may not do `may` gets 403, and so does a team without `feature`. The view is called
-    as view(request, **rest of the URL's arguments) inside the team's scope, with request.team,
-    request.membership and request.features set. Files that it answers with are noted in the activity log.
+    exist; a role that may not do `may` gets 403, and so does a team without `feature`, and a member without a second
+    factor where the team demands one. The view is called as view(request, **rest of the URL's arguments) inside the
+    team's scope, with request.team, request.membership and request.features set. Files that it answers with are noted
+    in the activity log.
 
     A member of staff who looks at the team (viewing.py) gets what the role that they look from may see, read-only.
     """
@@ -67,6 +71,8 @@ def team_view(
             request.membership, request.team, request.looks_only = membership, membership.team, looking is not None
             team = membership.team
             request.features = SimpleLazyObject(lambda: enabled_features(team))
+            if team.needs_second_factor and not has_second_factor(request.user):
+                return _refuse(request, _factor_reason())
             if not membership.may(may):
                 return _refuse(request, _role_reason(membership))
             if feature and feature not in request.features:
@@ -103,6 +109,13 @@ def _note_download(request: Any, response: HttpResponseBase) -> None:
     page = request.resolver_match.view_name if request.resolver_match else ""
     verb = "report downloaded" if page == "reports:download" else "file downloaded"
     record(team=request.team, actor=request.user, verb=verb, about=name, page=page, path=request.path)
+
+
+def _factor_reason() -> str:
+    words = (
+        'This team needs a second factor. <a href="{}">Set up an authenticator app or a passkey</a>, then come back.'
+    )
+    return format_html(words, reverse("mfa_index"))
 
 
 def _role_reason(membership: Membership) -> str:

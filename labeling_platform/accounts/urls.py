@@ -9,6 +9,7 @@ urlpatterns = [
     path("activity/activity.csv", activity_views.activity_csv, name="activity_csv"),
     path("pictures/<str:size>/<str:token>", views.picture, name="picture"),
     path("people/", people_views.people, name="people"),
+    path("people/second-factor/", people_views.second_factor, name="second_factor"),
     path("people/invite/", people_views.invite, name="invite"),
     path("people/link/", people_views.invite_link, name="invite_link"),
     path("people/contributor-link/", people_views.contributor_link, name="contributor_link"),

@@ -138,6 +138,8 @@ def look(request: Any, page: Callable[[], HttpResponseBase]) -> HttpResponseBase
             return READ_ONLY
         raise
     if response.headers.get("Content-Disposition", "").startswith("attachment"):
-        response.close()
+        # Not response.close(): that tells Django that the whole request is over.
+        if (file := getattr(response, "file_to_stream", None)) is not None:
+            file.close()
         return NO_DOWNLOAD
     return response

@@ -15,7 +15,9 @@ from allauth.mfa.totp.internal.auth import TOTP
 from django.test import Client, RequestFactory
 from django.urls import NoReverseMatch, URLPattern, URLResolver, get_resolver, reverse
 
+from labeling_platform.accounts.people import demand_second_factor
 from labeling_platform.accounts.second_factor import address_for_passkeys, passkey_obstacle
+from labeling_platform.lib.errors import Refused
 
 from ..conftest import PASSWORD
 from .test_sign_in import LOGIN, at, new_address, try_in
@@ -60,7 +62,8 @@ def test_a_person_sets_up_an_app_and_signs_in_with_it(owner) -> None:
     secret = re.search(r'value="([A-Z2-7]{32})"', page).group(1)
     answer = client.post("/accounts/2fa/totp/activate/", {"code": code_at(secret, time.time())})
     assert answer["Location"] == "/accounts/2fa/recovery-codes/"
-    assert len(re.findall(r"^\d{8}$|>\d{8}|\d{8}<", client.get(answer["Location"]).content.decode(), re.MULTILINE)) >= 9
+    [shown] = re.findall(r"(?s)<textarea.*?</textarea>", client.get(answer["Location"]).content.decode())
+    assert len(re.findall(r"\b\d{8}\b", shown)) == 10
 
     again = at(new_address())
     assert try_in(again, owner.email)["Location"] == "/accounts/2fa/authenticate/"
@@ -182,6 +185,36 @@ def test_the_console_has_no_door_of_its_own(csm, owner, client_for, demanded) ->
     assert "_auth_user_id" not in anonymous.session
     assert client_for(owner).get("/admin/login/").status_code == 403
     assert client_for(owner).get("/admin/", follow=True).status_code == 403
+
+
+# --- teams that demand one ------------------------------------------------------------------------------
+
+DEMAND = "/t/footwear/people/second-factor/"
+
+
+def test_a_team_lets_in_only_members_with_a_second_factor(team, owner, mate, client_for) -> None:
+    TOTP.activate(owner, SECRET)
+    client_for(owner).post(DEMAND, {"on": "yes"})
+    answer = client_for(mate).get("/t/footwear/jobs/")
+    assert answer.status_code == 403
+    assert '<a href="/accounts/2fa/">' in answer.content.decode()
+    TOTP.activate(mate, SECRET)
+    assert client_for(mate).get("/t/footwear/jobs/").status_code == 200
+    client_for(owner).post(DEMAND, {"on": ""})
+    team.refresh_from_db()
+    assert not team.needs_second_factor
+
+
+def test_an_owner_cannot_shut_themselves_out(team, owner, client_for) -> None:
+    page = client_for(owner).post(DEMAND, {"on": "yes"}, follow=True).content.decode()
+    assert "Set up your own second factor first" in page
+    team.refresh_from_db()
+    assert not team.needs_second_factor
+
+
+def test_members_cannot_demand_it(team, mate, in_team) -> None:
+    with pytest.raises(Refused, match="Only owners and admins"):
+        demand_second_factor(team=team, on=True, actor=mate)
 
 
 # --- passkeys: what the pages say (the browser test makes one) ------------------------------------------

@@ -38,9 +38,9 @@ def device(browser: Browser) -> Iterator[Page]:
     assert errors == []
 
 
-def enter(page: Page, base: str, running: Running) -> None:
+def enter(page: Page, base: str, running: Running, name: str) -> None:
     page.goto(f"{base}/accounts/login/")
-    page.get_by_label("Email").fill("vi@e2e.example")
+    page.get_by_label("Email").fill(f"{name}@e2e.example")
     page.get_by_label("Password").fill(running.password)
     page.get_by_role("button", name="Sign in", exact=True).click()
     page.wait_for_url(f"{base}/t/e2e/**")
@@ -48,7 +48,7 @@ def enter(page: Page, base: str, running: Running) -> None:
 
 def test_a_passkey_is_made_renamed_used_and_removed(running: Running, device: Page) -> None:
     page, base = device, running.base.replace("127.0.0.1", "localhost")
-    enter(page, base, running)
+    enter(page, base, running, "vi")
     page.goto(f"{base}/accounts/profile/")
     findings = check(page)
     page.goto(f"{base}/accounts/2fa/")
@@ -96,7 +96,7 @@ def test_a_page_opened_at_a_number_says_where_passkeys_work(running: Running, de
 
 def test_the_team_menu_works_by_keyboard_and_leads_from_account_pages_to_a_team(running: Running, device: Page) -> None:
     page, base = device, running.base.replace("127.0.0.1", "localhost")
-    enter(page, base, running)
+    enter(page, base, running, "bo")
     page.goto(f"{base}/accounts/profile/")
     page.set_viewport_size({"width": 390, "height": 800})
     menu = page.locator(".team-button")

@@ -53,17 +53,18 @@ def test_the_documented_way(running: Running, person, tmp_path: Path) -> None:
     sent = [[url, f"sku-{number}"] for number, (url, _) in enumerate(pictures(running, 30, ROWS))]
     (tmp_path / "rows.csv").write_bytes(to_csv(["image_url", "sku"], sent))
     (script,) = re.findall(r"```sh\n(.*?)```", (PROJECT / "docs" / "api.md").read_text(), re.DOTALL)
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", script],
-        env={"PATH": os.environ["PATH"], "API": f"{running.base}/api/v1", "TOKEN": token},
-        cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    with open(tmp_path / "said.log", "w") as said:
+        done = subprocess.run(
+            ["timeout", "400", "bash", "-euo", "pipefail", "-c", script],
+            env={"PATH": os.environ["PATH"], "API": f"{running.base}/api/v1", "TOKEN": token},
+            cwd=tmp_path, stdout=said, stderr=said, check=False,
+        )  # fmt: skip
+    log = (running.data / "server.log").read_text()
+    assert done.returncode == 0, (tmp_path / "said.log").read_text() + log[-3000:]
     with open(tmp_path / "report.csv", newline="") as file:
         report = list(csv.DictReader(file))
     assert [row["sku"] for row in report] == [sku for _, sku in sent]
     assert {row["completed"] for row in report} == {"true"}
-    log = (running.data / "server.log").read_text()
     assert token[15:] not in log
     revoke(guide)
     refused = subprocess.run(
