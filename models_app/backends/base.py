@@ -43,6 +43,30 @@ class ModelNotFound(Permanent):
     pass
 
 
+class RateLimited(Transient):
+    """The service asks for a pause of `retry_after` seconds."""
+
+    def __init__(self, message: str, *, retry_after: float, code: str = "rate_limited") -> None:
+        super().__init__(message, code=code)
+        self.retry_after = retry_after
+
+
+class QuotaExceeded(Permanent):
+    """Nothing works over this connection until its plan allows more; all its work should pause."""
+
+
+class AuthFailed(Permanent):
+    """The service does not accept the credentials; the connection is broken until somebody changes them."""
+
+
+class TooLarge(Permanent):
+    """More bytes than the service takes."""
+
+
+class Misconfigured(Permanent):
+    """What answers is not the expected service, or it cannot be reached safely."""
+
+
 class Canceled(Exception):
     """Raised by a progress callback to stop a training."""
 
