@@ -73,10 +73,21 @@ class Canceled(Exception):
 
 @dataclass(frozen=True)
 class Capabilities:
-    """A backend's limits as data, so that forms and CSV checks speak of them before anything is sent."""
+    """A backend's limits as data, so that forms and CSV checks speak of them before anything is sent.
+
+    `min_per_class` counts all pictures of a class, those that will be held out included. Above `max_per_class` (None:
+    no limit) a fixed sample is trained on. `charges`: each picture that is trained on or asked for may cost
+    something. `aliases`: labels may be sent under other names. The byte limits (None: none) are what one class's
+    pictures and all of them may take when they are sent, after they were made small.
+    """
 
     remote: bool = False
+    charges: bool = False
+    aliases: bool = False
     min_per_class: int = 10
+    max_per_class: int | None = None
+    max_class_bytes: int | None = None
+    max_total_bytes: int | None = None
     warn_per_class: int = 50
     advised_per_class: int = 150
     little_gain_above: int = 5000
