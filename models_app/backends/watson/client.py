@@ -9,7 +9,7 @@ from typing import Any
 
 from ..base import Misconfigured
 from .connection import Connection
-from .errors import NOT_THE_SERVICE, translated
+from .errors import NOT_THE_SERVICE, bad_credentials, translated
 
 API_VERSION = "2018-03-19"
 TIMEOUTS = {"create": (10, 600), "classify": (10, 120)}
@@ -90,6 +90,8 @@ def _make_authenticator(connection: Connection) -> Any:
     from ibm_cloud_sdk_core import authenticators as kinds
 
     secret = connection.secret
+    if connection.auth != "none" and not secret:
+        raise bad_credentials()
     try:
         if connection.auth == "iam":
             made = kinds.IAMAuthenticator(secret, url=connection.iam_url or None)
@@ -102,8 +104,8 @@ def _make_authenticator(connection: Connection) -> Any:
         if connection.auth == "none":
             return kinds.NoAuthAuthenticator()
     except ValueError as error:
-        raise Misconfigured("The credentials are incomplete or have characters that cannot be.") from error
-    raise Misconfigured(f"There is no way to sign in called “{connection.auth}”.")
+        raise bad_credentials() from error
+    raise Misconfigured(f"There is no way to sign in called “{connection.auth}”.", code="bad_credentials")
 
 
 def _make_service(connection: Connection) -> Any:
