@@ -99,6 +99,8 @@ FAILURES: list[tuple[str, tuple[str, ...], Fault, type[BackendError], str]] = [
     ("400 without classifier", ("classify",), json_fault(400, C_BARE), ModelNotFound, "backend_error"),
     ("200 html", ("create", "find", "poll", "classify"), html(200), Misconfigured, "not_the_service"),
     ("200 broken json", ALL, Fault(200, b'{"a": '), Misconfigured, "not_the_service"),
+    ("200 deep json", ALL, Fault(200, b"[" * 200_000), Misconfigured, "not_the_service"),
+    ("400 deep json", ("poll",), Fault(400, b"[" * 200_000), Misconfigured, "not_the_service"),
     ("200 a list", ("find", "poll", "classify"), json_fault(200, []), Misconfigured, "not_the_service"),
     ("200 other json", ("find",), json_fault(200, {"items": []}), Misconfigured, "not_the_service"),
     ("302", ALL, Fault(302, headers={"Location": "http://127.0.0.1:9/x"}), Misconfigured, "not_the_service"),
@@ -158,7 +160,15 @@ def test_case31_failures_that_need_no_server(server: WireServer) -> None:
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [("5", 5.0), ("999999", 3600.0), ("", 60.0), ("soon", 60.0), ("Mon, 01 Jan 2001 00:00:00 GMT", 0.0)],
+    [
+        ("5", 5.0),
+        ("999999", 3600.0),
+        ("", 60.0),
+        ("soon", 60.0),
+        ("²", 60.0),
+        ("9" * 400, 3600.0),
+        ("Mon, 01 Jan 2001 00:00:00 GMT", 0.0),
+    ],
 )
 def test_case31_retry_after(desk: Desk, server: WireServer, value: str, seconds: float) -> None:
     server.fail("get", json_fault(429, A, headers={"Retry-After": value} if value else {}))

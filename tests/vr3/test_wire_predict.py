@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from models_app.backends.base import AuthFailed, ItemError, Misconfigured, QuotaExceeded, Transient
 from models_app.backends.watson import Connection, WatsonBackend, predicting
@@ -99,7 +101,9 @@ def test_scores_are_clamped(desk: Desk, server: WireServer, score: float, expect
     assert desk.backend.predict(ref, pictures("boots", count=1))[0].scores["boots"] == expected
 
 
-@pytest.mark.parametrize("score", [math.nan, math.inf, "0.5", None, True, [0.5]], ids=str)
+@pytest.mark.parametrize(
+    "score", [math.nan, math.inf, 10**400, "0.5", None, True, [0.5]], ids=lambda score: str(score)[:9]
+)
 def test_what_is_no_score_is_refused(desk: Desk, server: WireServer, score: Any) -> None:
     ref = desk.trained()
     server.change = said(ref, {"class": "boots", "score": score})
@@ -224,6 +228,52 @@ def test_without_details_classes_keep_their_names(desk: Desk, server: WireServer
         "Boots!": 0.9,
         "negative_examples": pytest.approx(0.1),
     }
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.sampled_from(["0.jpg", "000000.jpg", "ref", "boots"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "images",
+                    "image",
+                    "error",
+                    "error_id",
+                    "description",
+                    "classifiers",
+                    "classifier_id",
+                    "classes",
+                    "class",
+                    "score",
+                    "status",
+                    "explanation",
+                ]
+            ),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=15,
+)
+
+
+@given(json_values)
+def test_any_answer_gives_one_result_for_each_picture(value: Any) -> None:
+    names = predicting.Names({"T-shirt": "c001", "boots": "boots"}, negatives=True)
+    predictor = predicting.Predictor(None, meter=len, names=names)  # type: ignore[arg-type]
+    for answer in ({"images": value}, {"images": [value]},
+                   {"images": [{"image": "000000.jpg", "classifiers": value}]},
+                   {"images": [{"image": "000000.jpg", "classifiers": [{"classifier_id": "ref", "classes": value}]}]},
+                   {"images": [{"image": "000000.jpg", "error": value}]}):  # fmt: skip
+        results = predictor._read("ref", [0, 1], answer)
+        assert list(results) == [0, 1]
+        for result in results.values():
+            assert (result.scores is None) != (result.error is None)
+            if result.scores is not None:
+                assert set(result.scores) == set(CLASSES)
+                assert all(0.0 <= score <= 1.0 for score in result.scores.values())
 
 
 # --- signing in -----------------------------------------------------------------------------------------

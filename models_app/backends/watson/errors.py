@@ -65,7 +65,7 @@ def translated(action: str) -> Iterator[None]:
         raise Misconfigured("The service URL is not a valid address.", code="bad_url") from error
     except requests.exceptions.Timeout as error:
         raise Transient("The service did not answer in time.", code="timeout") from error
-    except requests.exceptions.JSONDecodeError as error:
+    except (requests.exceptions.JSONDecodeError, RecursionError) as error:
         raise Misconfigured(NOT_THE_SERVICE, code="not_the_service") from error
     except (requests.exceptions.RequestException, OSError) as error:
         raise Transient("The service could not be reached.", code="unreachable") from error
@@ -132,7 +132,7 @@ def _about_key(text: str) -> bool:
 def _json_of(response: Any) -> Any:
     try:
         return response.json()
-    except (AttributeError, ValueError):
+    except (AttributeError, ValueError, RecursionError):
         return None
 
 
@@ -173,9 +173,9 @@ def _said(text: str) -> str:
 def _pause(response: Any) -> float:
     """Seconds of a Retry-After header, a number or a date; at most an hour."""
     value = str(getattr(response, "headers", {}).get("Retry-After", "")).strip()
-    if value.isdigit():
+    if value.isdecimal():
         return min(float(value), LONGEST_PAUSE)
     try:
         return min(max(0.0, parsedate_to_datetime(value).timestamp() - time.time()), LONGEST_PAUSE)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return USUAL_PAUSE

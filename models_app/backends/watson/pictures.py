@@ -9,7 +9,6 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from ..base import BadImage
-from ..similar import group_near_duplicates
 
 LONG_SIDE = 320
 SMALLER_SIDE = 224
@@ -45,6 +44,8 @@ def group_pictures(jpegs: Sequence[bytes], labels: Sequence[str]) -> list[int]:
     """Near-duplicates by their thumbnails: 16x16 grey, joined when these are almost the same picture."""
     if not jpegs:
         return []
+    from ..similar import group_near_duplicates  # brings scikit-learn, which a web process does not need
+
     return group_near_duplicates(np.stack([_thumbnail(data) for data in jpegs]), labels, CUTS)
 
 
