@@ -11,7 +11,9 @@ import re
 import socket
 import sys
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -44,6 +46,10 @@ RING_3 = {1, 2, 3, 4, 6, 8, 10, 12, 23, 24, 25, 27, 28, 32}
 
 def test_every_case_of_the_table_has_its_ring() -> None:
     assert set(range(1, 36)) == HERE | RING_3
+    other = Path(__file__).with_name("test_api_cases.py")
+    if other.exists():
+        there = re.findall(r"^def test_case((?:\d\d_)+)", other.read_text(), re.MULTILINE)
+        assert {int(number) for found in there for number in found.strip("_").split("_")} >= RING_3
     modules: list[ModuleType] = [sys.modules[__name__], test_wire_predict]
     names = [name for module in modules for name in vars(module)]
     assert {int(found.group(1)) for name in names if (found := re.match(r"test_case(\d\d)_", name))} == HERE
@@ -333,6 +339,23 @@ def test_a_clear_no_is_not_looked_into(desk: Desk, server: WireServer) -> None:
     with pytest.raises(RateLimited):
         desk.trained()
     assert len(server.of("list")) == 1
+
+
+def test_a_create_that_never_left_is_not_looked_into(server: WireServer) -> None:
+    """All turns are taken: nothing was sent, so there is nothing to look for."""
+    entered: list[int] = []
+
+    @contextmanager
+    def gate() -> Iterator[None]:
+        entered.append(1)
+        if len(entered) > 1:
+            raise Transient("All turns are taken.", code="all_busy")
+        yield
+
+    backend = WatsonBackend(Connection(server.url, "none"), gate=gate, sleep=entered.append)
+    with pytest.raises(Transient, match="All turns"):
+        backend.start_training(spec(), TOKEN)
+    assert (entered, len(server.requests)) == ([1, 1], 1)
 
 
 def test_of_two_with_one_token_the_first_counts(desk: Desk, server: WireServer) -> None:

@@ -6,6 +6,7 @@ import io
 import math
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
@@ -484,6 +485,15 @@ def test_each_request_goes_through_the_gate(server: WireServer) -> None:
     backend.predict(ref, pictures("boots", count=25))
     backend.delete(ref)
     assert inside == [0, 1, 2, 3, 4]
+
+
+def test_threads_share_a_backend(desk: Desk) -> None:
+    """Each has its own session."""
+    ref = desk.trained()
+    asked = [pictures("boots", first, 5) for first in range(0, 40, 5)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda some: desk.backend.predict(ref, some), asked))
+    assert together == [desk.backend.predict(ref, some) for some in asked]
 
 
 def test_quota_stops_at_once(desk: Desk, server: WireServer) -> None:

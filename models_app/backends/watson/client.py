@@ -30,9 +30,11 @@ class Client:
     def call(self, action: str, method: str, **arguments: Any) -> dict[str, Any]:
         """The SDK's method of that name; the answer's JSON object, {} for an empty one. Raises as errors.translated."""
         timeout = TIMEOUTS.get(action, OTHER_TIMEOUT)
+        self._kept.sent = False
         with self.gate():
             service = self._service()
             self._sign_in(service)
+            self._kept.sent = True
             with translated(action):
                 done = getattr(service, method)(**arguments, timeout=timeout, allow_redirects=False)
         result = done.get_result()
@@ -43,6 +45,11 @@ class Client:
                 return {}  # old servers answer with an empty or untyped body
             raise Misconfigured(NOT_THE_SERVICE, code="not_the_service")
         return result
+
+    @property
+    def sent(self) -> bool:
+        """Did this thread's last call come as far as its request, past the gate and the token service?"""
+        return bool(getattr(self._kept, "sent", False))
 
     def _service(self) -> Any:
         service = getattr(self._kept, "service", None)
