@@ -72,7 +72,7 @@ def test_slugs_are_made_unique(db) -> None:
 
 def test_the_activity_page_lists_what_happened(team, owner, client_for) -> None:
     page = client_for(owner).get(reverse("teams:activity", args=[team.slug])).content.decode()
-    assert "feature switched on" in page
+    assert "Feature switched on" in page
 
 
 @pytest.mark.parametrize("name", ["user", "organization", "team", "activity"])
