@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 from django.contrib import messages
-from django.db import transaction
 from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -25,8 +23,6 @@ from .quality import contributors_for
 from .querysets import job_counts
 from .states import JobState
 
-UNCONFIRMED = "Tick what you have read, then launch."
-
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @team_view(may=VIEW)
@@ -39,7 +35,9 @@ def job_launch(request: TeamRequest, pk: int) -> HttpResponse:
     form = _form(request, job, counts.new + counts.queued)
     if request.method == "POST" and form.is_valid():
         try:
-            launched = _launch(request, job, form, confirmed=request.POST.getlist("confirm"))
+            launched = services.launch_confirmed(
+                job=job, actor=request.user, confirmed=request.POST.getlist("confirm"), **form.cleaned_data
+            )
         except Refused as refusal:
             form.add_error(None, refusal.message)
         else:
@@ -63,22 +61,6 @@ def _form(request: TeamRequest, job: Job, waiting: int) -> LaunchForm:
         locked=services.locked_settings(job),
         initial=initial,
     )
-
-
-def _launch(request: TeamRequest, job: Job, form: LaunchForm, confirmed: Collection[str]) -> int:
-    """Save the numbers and launch, both or neither. Refuses while a warning is not confirmed."""
-    values = form.cleaned_data
-    with transaction.atomic():
-        services.save_settings(
-            job=job,
-            actor=request.user,
-            judgments_per_unit=values["judgments_per_unit"],
-            units_per_page=values["units_per_page"],
-        )
-        job = get_job(job.pk)
-        if services.launch_error(job) is None and not set(services.launch_warnings(job=job)) <= set(confirmed):
-            raise Refused(UNCONFIRMED, code="unconfirmed")
-        return services.launch_job(job=job, actor=request.user, count=values["count"])
 
 
 def _done(job: Job, launched: int) -> str:

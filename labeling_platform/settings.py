@@ -1,16 +1,21 @@
 """All settings, from the environment, with safe defaults. `.env.example` explains each variable."""
 
+import os
 import sys
 from datetime import timedelta
 from pathlib import Path
 
 import environ
-from csp.constants import NONCE, NONE, SELF
+from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
+from labeling_platform.lib.environment import Variables, export_files
+
 env = environ.Env()
+env.ENVIRON = Variables(os.environ)
+export_files("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")  # boto3 reads these itself
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 # --- where things are -------------------------------------------------------------------------------
@@ -23,14 +28,14 @@ def _secret_key() -> str:
     """The signing key from SECRET_KEY or the file SECRET_KEY_FILE names; there is no default on purpose."""
     if key := env("SECRET_KEY", default=""):
         return str(key)
-    if path := env("SECRET_KEY_FILE", default=""):
-        return Path(path).read_text().strip()
     if DEBUG:
         return "only-for-debugging-" + "0" * 40
     raise ImproperlyConfigured("Set SECRET_KEY or SECRET_KEY_FILE (script/server makes one for you).")
 
 
 SECRET_KEY = _secret_key()
+# Earlier keys: what they signed still counts while the key is being changed.
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["127.0.0.1", "localhost", "[::1]"])
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 INTERNAL_IPS = ["127.0.0.1"]
@@ -51,12 +56,16 @@ INSTALLED_APPS = [
     "allauth",
     "allauth.account",
     "allauth.mfa",
+    "allauth.usersessions",
+    "allauth.socialaccount",
+    "axes",
     "csp",
     "django_htmx",
     "template_partials",
     "labeling_platform.lib",
     "labeling_platform.ops",
     "labeling_platform.accounts",
+    "labeling_platform.accounts.sso",
     "models_app",
     "jobs_app",
     "workflows_app",
@@ -66,6 +75,8 @@ INSTALLED_APPS = [
 ]
 MIDDLEWARE = [
     "labeling_platform.lib.logs.RequestLog",
+    "labeling_platform.lib.api.ErrorShape",
+    "labeling_platform.lib.guards.SecurityHeaders",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -75,8 +86,12 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "labeling_platform.lib.guards.BodyLimit",
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "labeling_platform.accounts.sessions.LastSeen",
+    "labeling_platform.accounts.second_factor.SecondFactorOfStaff",
+    "axes.middleware.AxesMiddleware",
 ]
 ROOT_URLCONF = "labeling_platform.urls"
 WSGI_APPLICATION = "labeling_platform.wsgi.application"
@@ -90,7 +105,6 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
-                "csp.context_processors.nonce",
                 "labeling_platform.accounts.context.navigation",
             ],
         },
@@ -231,6 +245,7 @@ REPORT_LIFETIME = timedelta(days=7)
 # --- people -------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
     "django.contrib.auth.backends.ModelBackend",
     "allauth.account.auth_backends.AuthenticationBackend",
     "labeling_platform.accounts.console_rights.ConsoleRights",
@@ -240,29 +255,92 @@ PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 AUTH_PASSWORD_VALIDATORS = [
-    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
+        "OPTIONS": {"user_attributes": ["email", "name"]},
+    },
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+SIGNUP_OPEN = env.bool("SIGNUP_OPEN", default=False)
 ACCOUNT_ADAPTER = "labeling_platform.accounts.adapter.AccountAdapter"
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*", "password2*"]
-ACCOUNT_EMAIL_VERIFICATION = "none"
 ACCOUNT_SESSION_REMEMBER = True
 ACCOUNT_LOGOUT_ON_GET = False
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
+ACCOUNT_EMAIL_NOTIFICATIONS = True
+ACCOUNT_EMAIL_SUBJECT_PREFIX = ""
+ACCOUNT_DEFAULT_HTTP_PROTOCOL = PUBLIC_URL.split(":")[0]
+# Who is reached from outside must not take an address on trust; a try-out on one machine has no mail.
+ACCOUNT_EMAIL_VERIFICATION = env("EMAIL_VERIFICATION", default="") or (
+    "mandatory" if SIGNUP_OPEN or PUBLIC_URL.startswith("https://") else "optional"
+)
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "home"
 EMAIL_CONFIG = env.email_url("EMAIL_URL", default="consolemail://")
 vars().update(EMAIL_CONFIG)
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env("DEFAULT_FROM_EMAIL", default="labeling@localhost")
-SIGNUP_OPEN = env.bool("SIGNUP_OPEN", default=False)
+
+# Wrong tries are counted in PostgreSQL for the pair of person and address, so nobody can lock somebody else out.
+# allauth slows addresses down on top of it, in the cache; its limit for the second factor is 5 tries in 5 minutes.
+TRUSTED_PROXIES = tuple(env.list("TRUSTED_PROXIES", default=[]))
+AXES_FAILURE_LIMIT = env.int("SIGN_IN_TRIES", default=10)
+AXES_COOLOFF_TIME = timedelta(minutes=env.int("SIGN_IN_LOCK_MINUTES", default=15))
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False
+AXES_USERNAME_CALLABLE = "labeling_platform.accounts.limits.tried_email"
+AXES_CLIENT_IP_CALLABLE = "labeling_platform.accounts.limits.counted_address"
+AXES_LOCKOUT_CALLABLE = "labeling_platform.accounts.limits.mark_locked"
+AXES_SENSITIVE_PARAMETERS = ["username", "ip_address", "login", "credential", "code", "csrfmiddlewaretoken"]
+AXES_ENABLE_ADMIN = False
+AXES_DISABLE_ACCESS_LOG = True
+AXES_VERBOSE = False
+_TRIES_OF_ADDRESS = env.int("SIGN_IN_TRIES_OF_ADDRESS", default=30)
+ACCOUNT_RATE_LIMITS = {
+    "login": "60/m/ip",
+    "sign_in_failed": f"{_TRIES_OF_ADDRESS}/m/ip",
+}
+
+# --- second factor, sessions, single sign-on ----------------------------------------------------------
+STAFF_NEEDS_SECOND_FACTOR = env.bool("STAFF_NEEDS_SECOND_FACTOR", default=True)
+MFA_ADAPTER = "labeling_platform.accounts.second_factor.SecondFactorAdapter"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_FORMS = {"add_webauthn": "labeling_platform.accounts.second_factor.AddPasskeyForm"}
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_TOTP_ISSUER = "Labeling Platform"
+MFA_TOTP_TOLERANCE = 1
+USERSESSIONS_TRACK_ACTIVITY = True
+SOCIALACCOUNT_ADAPTER = "labeling_platform.accounts.sso.adapter.SignOnAdapter"
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = True
+SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
+SOCIALACCOUNT_STORE_TOKENS = False
+SSO_EMAIL_DOMAINS = tuple(domain.lower() for domain in env.list("SSO_EMAIL_DOMAINS", default=[]))
+SOCIALACCOUNT_PROVIDERS: dict[str, dict[str, object]] = {}
+if SSO_OIDC_URL := env("SSO_OIDC_URL", default=""):
+    SOCIALACCOUNT_PROVIDERS["sso"] = {
+        "APPS": [
+            {
+                "provider_id": "sso",
+                "name": env("SSO_NAME", default="") or "Single sign-on",
+                "client_id": env("SSO_OIDC_CLIENT_ID", default=""),
+                "secret": env("SSO_OIDC_SECRET", default=""),
+                "settings": {"server_url": SSO_OIDC_URL},
+            }
+        ]
+    }
 
 # --- security -----------------------------------------------------------------------------------------
 HTTPS = PUBLIC_URL.startswith("https://")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
-SESSION_COOKIE_HTTPONLY = True
+# A browser takes a __Host- cookie over https only, for this host only and all its paths.
+SESSION_COOKIE_NAME = "__Host-sessionid" if HTTPS else "sessionid"
+CSRF_COOKIE_NAME = "__Host-csrftoken" if HTTPS else "csrftoken"
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 SESSION_COOKIE_AGE = int(timedelta(hours=12).total_seconds())
 SESSION_SAVE_EVERY_REQUEST = False
 SECURE_SSL_REDIRECT = HTTPS
@@ -270,11 +348,16 @@ SECURE_HSTS_SECONDS = 31_536_000 if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if HTTPS else None
 SECURE_REFERRER_POLICY = "same-origin"
+SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
+DATA_UPLOAD_MAX_NUMBER_FILES = 5
+# A request larger than the largest CSV with its form around it is refused before it is read.
+REQUEST_MAX_BYTES = CSV_MAX_BYTES + 1024 * 1024
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [NONE],
-        "script-src": [SELF, NONCE],
+        "script-src": [SELF],
         "style-src": [SELF],
         "img-src": [SELF, "data:", "blob:"],
         "font-src": [SELF],
@@ -288,6 +371,9 @@ CONTENT_SECURITY_POLICY = {
 
 # --- metrics ------------------------------------------------------------------------------------------
 METRICS_TOKEN = env("METRICS_TOKEN", default="")
+
+# --- HTTP API -----------------------------------------------------------------------------------------
+API_REQUESTS_PER_MINUTE = env.int("API_REQUESTS_PER_MINUTE", default=600)
 
 # --- language, time, logs -----------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
@@ -316,6 +402,7 @@ LOGGING = {
             "filters": ["hide_tokens", "marks"],
         }
     },
+    "loggers": {"axes": {"level": "WARNING"}},
     "root": {"handlers": ["console"], "level": env("LOG_LEVEL", default="INFO")},
 }
 

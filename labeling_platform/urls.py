@@ -6,6 +6,8 @@ from django.urls import include, path
 from labeling_platform import health, metrics, sample_views
 from labeling_platform.accounts.invitation_views import invitation
 from labeling_platform.accounts.views import home, view_as_stop
+from labeling_platform.api import api
+from labeling_platform.api_docs import api_docs, openapi
 
 team_urls = [
     path("", include("labeling_platform.accounts.urls")),
@@ -20,7 +22,11 @@ urlpatterns = [
     path("healthz", health.healthz),
     path("readyz", health.readyz),
     path("metrics", metrics.metrics),
+    path("accounts/", include("labeling_platform.accounts.account_urls")),
     path("accounts/", include("allauth.urls")),
+    path("api/", api_docs, name="api_docs"),
+    path("api/v1/openapi.json", openapi, name="openapi"),
+    path("api/v1/", api.urls),
     path("invite/<str:token>/", invitation, name="invitation"),
     path("view-as/stop/", view_as_stop, name="view_as_stop"),
     path("admin/", admin.site.urls),

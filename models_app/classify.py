@@ -6,6 +6,8 @@ computes of a picture is kept by content, so a team never pays twice for the sam
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,7 +23,7 @@ from labeling_platform.lib import storage
 from labeling_platform.lib.images import FetchError, FetchPolicy, fetch_image, policy_from_settings
 
 from .backends import get_backend
-from .backends.base import BadImage, ClassifierBackend, ItemResult, Permanent
+from .backends.base import BadImage, ClassifierBackend, ItemResult, ModelNotFound, Permanent
 from .models import ModelVersion, PictureFeatures
 from .pipeline import in_batches, load_ahead
 
@@ -62,17 +64,35 @@ class Picture:
     prepared: Any
 
 
+def file_of(ref: str) -> str:
+    """The storage's name in a version's ref."""
+    return ref.partition("#")[0]
+
+
 class TeamArtifacts:
-    """Model files in the storage, under the team whose scope is open."""
+    """Model files in the storage, under the team whose scope is open.
+
+    A ref is the file's name, `#` and the SHA-256 of its bytes. The version keeps it in the database, so whoever can
+    write to the storage alone cannot give a version another model. Files of before that have a name only.
+    """
 
     def save(self, hint: str, data: bytes) -> str:
-        return storage.save_bytes(data, team_id=get_scope()["team"].pk, area="models", suffix=".model")
+        name = storage.save_bytes(data, team_id=get_scope()["team"].pk, area="models", suffix=".model")
+        return f"{name}#{hashlib.sha256(data).hexdigest()}"
 
     def load(self, ref: str) -> bytes:
-        return storage.read_bytes(ref)
+        """The bytes. Raises FileNotFoundError, and ModelNotFound when they are not those that were saved."""
+        name, _, digest = ref.partition("#")
+        data = storage.read_bytes(name)
+        if digest and not hmac.compare_digest(hashlib.sha256(data).hexdigest(), digest):
+            raise ModelNotFound(
+                "The model file was changed after the training, so it is not used. Train the model again.",
+                code="artifact_changed",
+            )
+        return data
 
     def delete(self, ref: str) -> None:
-        storage.delete_file(ref)
+        storage.delete_file(file_of(ref))
 
 
 _artifacts = TeamArtifacts()

@@ -19,12 +19,12 @@ from labeling_platform.accounts.permissions import EDIT, VIEW
 from labeling_platform.accounts.tenancy import TeamRequest, team_view
 from labeling_platform.lib import htmx
 from labeling_platform.lib.errors import Refused
-from labeling_platform.lib.storage import open_file
 from workflows_app.models import Workflow
 from workflows_app.presenting import page_context
 from workflows_app.states import STATUS_LINES, WorkflowState
 
 from . import services, tasks
+from .downloading import send_report
 from .forms import JobReportForm, WorkflowReportForm
 from .models import Report
 from .states import ReportKind, ReportState
@@ -174,14 +174,4 @@ def download(request: TeamRequest, pk: int) -> HttpResponse | FileResponse:
         return render(request, "403.html", {"exception": CONTACT}, status=403)
     if report.state != ReportState.READY:
         raise Http404
-    try:
-        file = open_file(report.file)
-    except FileNotFoundError as error:
-        raise Http404 from error
-    return FileResponse(
-        file,
-        as_attachment=True,
-        filename=services.file_name(report),
-        content_type=services.media_type(report),
-        headers={"X-Content-Type-Options": "nosniff", "Cache-Control": "private, no-store"},
-    )
+    return send_report(report)

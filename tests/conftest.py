@@ -15,6 +15,7 @@ from labeling_platform.accounts.models import Feature, Team, User
 from labeling_platform.accounts.permissions import Role
 from labeling_platform.accounts.services import create_team, set_role, switch_feature
 from labeling_platform.accounts.tenancy import team_scope
+from labeling_platform.lib.wall import OPERATOR
 
 PASSWORD = "correct horse battery"
 
@@ -35,7 +36,7 @@ def django_db_setup(django_db_setup: None, django_db_blocker: pytest.FixtureRequ
     app = settings.DATABASES["default"] if not settings.DATABASE_OWNER_URL else _app_role()
     with django_db_blocker.unblock():  # type: ignore[attr-defined]
         with connection.cursor() as cursor:
-            name = connection.ops.quote_name(app["USER"])
+            name = f"{connection.ops.quote_name(app['USER'])}, {OPERATOR}"
             cursor.execute(f"GRANT SELECT, INSERT, UPDATE, DELETE, TRUNCATE ON ALL TABLES IN SCHEMA public TO {name}")
             # Tests with transactions of their own empty every table between them; test_activity.py tries the trigger.
             cursor.execute("ALTER TABLE accounts_activity DISABLE TRIGGER activity_no_truncate")

@@ -19,6 +19,7 @@ from labeling_platform.accounts.models import Feature, Membership, Team, User
 from labeling_platform.accounts.permissions import Role, may
 from labeling_platform.accounts.pictures import picture_url
 from labeling_platform.accounts.services import create_team, set_role, switch_feature
+from labeling_platform.accounts.tokens import make_token
 from labeling_platform.lib import storage
 from models_app.models import CustomModel, Evaluation, EvaluationRow, ModelVersion, TrainingImage, TrainingUpload
 from reports_app.models import Report
@@ -34,12 +35,16 @@ TABLE: dict[str, tuple[str, str]] = {
     "teams:activity_csv": ("GET", "manage"),
     "teams:picture": ("GET", "enter"),
     "teams:people": ("GET", "manage"),
+    "teams:second_factor": ("POST", "manage"),
     "teams:invite": ("POST", "manage"),
     "teams:invite_link": ("POST", "manage"),
     "teams:contributor_link": ("POST", "edit"),
     "teams:revoke": ("POST", "manage"),
     "teams:role": ("POST", "manage"),
     "teams:remove": ("POST", "manage"),
+    "teams:tokens": ("GET", "edit"),
+    "teams:token_make": ("POST", "edit"),
+    "teams:token_revoke": ("POST", "edit"),
     "models:list": ("GET", "view"),
     "models:new": ("GET POST", "edit"),
     "models:detail": ("GET", "view"),
@@ -214,11 +219,12 @@ def make_world(slug: str) -> World:
     report = Report.objects.create(team=team, workflow=workflow, state="ready", file=file, size=10)
     invitation = make_invite_link(team=team, role=Role.CONTRIBUTOR, actor=people["owner"]).invitation
     membership = Membership.objects.get(team=team, user=people["viewer"])
+    token = make_token(team=team, actor=people["member"], name="nightly", scopes=["read"]).token
     return {
         "team": team, "people": people, "model": model, "upload": upload, "evaluation": evaluation, "job": job,
         "page": page, "workflow": workflow, "sent": sent, "row": row, "report": report, "version": version,
         "invitation": invitation, "membership": membership, "gold": gold, "judgment": miss, "place": place,
-        "rows": rows, "unit": unit,
+        "rows": rows, "unit": unit, "file": file, "token": token,
     }  # fmt: skip
 
 
@@ -251,6 +257,7 @@ def address(name: str, world: World, team: Team) -> str:
             "membership_pk": world["membership"].pk,
             "job_pk": world["job"].pk,
             "unit_pk": world["unit"].pk,
+            "token_pk": world["token"].pk,
             "sample": "rows",
             "number": 1,
             "action": "pause",
@@ -266,7 +273,8 @@ def address(name: str, world: World, team: Team) -> str:
 def _named(path: str, item: Any, name: str) -> bool:
     space, _, own = name.partition(":")
     part = path.removeprefix("t/<slug:team_slug>/").split("/")[0]
-    return item.name == own and (part == space or (space == "teams" and part in {"", "activity", "pictures", "people"}))
+    of_teams = {"", "activity", "api", "pictures", "people"}
+    return item.name == own and (part == space or (space == "teams" and part in of_teams))
 
 
 def ask(client: Client, method: str, url: str, **data: Any) -> Any:

@@ -13,6 +13,7 @@ from django.db import connection, transaction
 from django.db.models import F
 
 from labeling_platform.accounts import quotas
+from labeling_platform.lib import wall
 from labeling_platform.lib.csvio import CsvProblem, CsvReader, CsvRow
 from labeling_platform.lib.images import FetchError, check_url
 from labeling_platform.lib.reading import (
@@ -212,7 +213,7 @@ def adder(reading: Reading[WorkflowUpload], place: int) -> Callable[[list[NewRow
             cursor.execute(STAGE)
             cursor.execute("DELETE FROM new_workflow_rows")  # of an earlier batch of the same transaction, if any
             lines = BytesIO("".join([row.copied for row in batch]).encode())
-            cursor.copy_expert("COPY new_workflow_rows FROM STDIN", lines, size=COPY_BYTES)
+            wall.copy(cursor, "COPY new_workflow_rows FROM STDIN", lines, size=COPY_BYTES)
             if not upload.key_column:
                 cursor.execute(ADD, values)
                 return

@@ -55,6 +55,12 @@ class _Builder(HTMLParser):
     def problem(self, code: str, message: str, *, level: str = "error") -> None:
         self.problems.append(DesignProblem(*self.place(), code, message, level))
 
+    def parse_html_declaration(self, i: int) -> int:
+        try:
+            return super().parse_html_declaration(i)
+        except AssertionError:  # <![x[, which browsers take for a comment, too
+            return self.parse_bogus_comment(i)
+
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self._open(tag, attrs, closed=tag in VOID)
 

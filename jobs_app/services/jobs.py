@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from django.db import connection, transaction
@@ -286,6 +286,24 @@ def launch_job(*, job: Job, actor: User | None, count: int | None = None) -> int
         JobState.move(Job.objects.filter(pk=job.pk).exclude(state=JobState.PAUSED), JobState.RUNNING)
     record(team=job.team, actor=actor, verb="job launched", obj=job, rows=launched)
     return launched
+
+
+UNCONFIRMED = "Tick what you have read, then launch."
+
+
+@transaction.atomic
+def launch_confirmed(
+    *, job: Job, actor: User | None, confirmed: Collection[str], count: int | None = None, **settings: Any
+) -> int:
+    """Save the settings and launch, both or neither; returns how many rows were launched.
+
+    Refuses as save_settings and launch_job do, and while a warning (launch_warnings) is not in `confirmed`.
+    """
+    save_settings(job=job, actor=actor, **settings)
+    job = Job.objects.select_related("model").get(pk=job.pk)
+    if launch_error(job) is None and not set(launch_warnings(job=job)) <= set(confirmed):
+        raise Refused(UNCONFIRMED, code="unconfirmed")
+    return launch_job(job=job, actor=actor, count=count)
 
 
 def launch_error(job: Job) -> Refused | None:

@@ -12,6 +12,7 @@ from django.db import connection, transaction
 
 from labeling_platform.accounts.models import User
 from labeling_platform.accounts.services import record
+from labeling_platform.lib import wall
 from labeling_platform.lib.errors import Refused
 from labeling_platform.lib.reading import copy_lines
 
@@ -100,7 +101,7 @@ def copy_units(*, job: Job, items: Sequence[NewUnit]) -> None:
             "CREATE TEMPORARY TABLE IF NOT EXISTS new_units"
             " (place bigint GENERATED ALWAYS AS IDENTITY, key text, image_url text, data jsonb) ON COMMIT DROP"
         )
-        cursor.copy_expert("COPY new_units (key, image_url, data) FROM STDIN", copy_lines(lines))
+        wall.copy(cursor, "COPY new_units (key, image_url, data) FROM STDIN", copy_lines(lines))
         cursor.execute(
             "INSERT INTO jobs_app_unit (team_id, job_id, key, data, image_url, state, position, wanted, slots,"
             " judgments_count, result, created_at)"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
+from allauth.usersessions.models import UserSession
 from django import forms
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
@@ -23,7 +25,8 @@ from .models import Activity, Feature, Membership, Organization, Team, TeamFeatu
 from .permissions import Role
 
 admin.site.unregister(Group)
-admin.site.unregister(Authenticator)  # its data hold second-factor secrets; nobody needs to see them
+for model in (Authenticator, UserSession, SocialApp, SocialAccount, SocialToken):
+    admin.site.unregister(model)  # they hold second-factor secrets, session keys and tokens; nobody needs to see them
 
 
 class PersonCreationForm(UserCreationForm):

@@ -7,4 +7,4 @@ class AccountsConfig(AppConfig):
     verbose_name = "Teams and people"
 
     def ready(self) -> None:
-        from . import sign_in_log  # noqa: F401 - connects its receivers
+        from . import checks, sessions, sign_in_log  # noqa: F401 - they register themselves

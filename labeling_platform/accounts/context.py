@@ -6,7 +6,7 @@ from typing import Any
 
 from django.http import HttpRequest
 
-from .models import Team
+from .memberships import teams_of
 from .viewing import viewing
 
 
@@ -17,7 +17,7 @@ def navigation(request: HttpRequest) -> dict[str, Any]:
     match = request.resolver_match
     namespace = match.namespace if match else ""
     return {
-        "nav_teams": Team.objects.filter(memberships__user=user) if user and user.is_authenticated else [],
+        "nav_teams": teams_of(user) if user and user.is_authenticated else [],
         "features": getattr(request, "features", set()),
         "nav_active": namespace,
         "viewing": viewing(request),

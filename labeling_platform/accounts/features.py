@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.db.models import Q
 from django.utils import timezone
+from django_scopes import scope
 
 from .models import Feature, Team, TeamFeature
 
@@ -13,7 +14,9 @@ CONTACT = "Contact your Customer Success Manager for access to this feature."
 def enabled_features(team: Team) -> set[str]:
     """Names of the features that are on for the team at this moment."""
     now = timezone.now()
-    return set(TeamFeature.objects.filter(Q(until=None) | Q(until__gt=now), team=team).values_list("name", flat=True))
+    with scope(team=team):
+        on = TeamFeature.objects.filter(Q(until=None) | Q(until__gt=now), team=team)
+        return set(on.values_list("name", flat=True))
 
 
 def is_enabled(team: Team, feature: Feature) -> bool:

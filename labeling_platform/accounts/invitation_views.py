@@ -8,8 +8,8 @@ from typing import Any
 from urllib.parse import urlencode
 
 from allauth.account.adapter import get_adapter
+from allauth.account.utils import perform_login
 from django.contrib import messages
-from django.contrib.auth import login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -30,7 +30,8 @@ from .invitations import (
     join_with_new_account,
     refusal,
 )
-from .models import Invitation, Membership, User
+from .memberships import membership_in
+from .models import Invitation, User
 from .permissions import ROLE_NOTES, Role, stands_at
 
 ATTEMPTS, ATTEMPT_SECONDS = 60, 60
@@ -105,10 +106,17 @@ def _sign_up(request: HttpRequest, found: Invitation, token: str) -> HttpRespons
             link = format_html('<a href="{}">Sign in</a>', _sign_in_url(request))
             form.add_error("email", format_html(words, link))
         else:
-            backend = "django.contrib.auth.backends.ModelBackend"
-            login(request, accepted.membership.user, backend=backend)
-            return _enter(request, accepted)
+            return _sign_in(request, accepted)
     return _show(request, found, form=focus_first_error(form), status=422)
+
+
+def _sign_in(request: HttpRequest, accepted: Accepted) -> HttpResponse:
+    """Sign the new person in. Who came by a link confirms the address first, where the settings demand it."""
+    entered = _enter(request, accepted)
+    response: HttpResponse = perform_login(
+        request, accepted.membership.user, redirect_url=entered["Location"], signup=True
+    )
+    return response
 
 
 def _enter(request: HttpRequest, accepted: Accepted) -> HttpResponse:
@@ -126,9 +134,8 @@ def _show(
     request: HttpRequest, found: Invitation, *, form: AccountForm | None = None, status: int = 200
 ) -> HttpResponse:
     user: User | None = request.user if request.user.is_authenticated else None  # type: ignore[assignment]
-    mine = Membership.objects.filter(team_id=found.team_id, user=user) if user else Membership.objects.none()
-    place = mine.select_related("user").first()
-    is_in = place is not None and stands_at(place.role, found.role) and is_meant_for(invitation=found, user=place.user)
+    place = membership_in(user, found.team.slug) if user else None
+    is_in = bool(user and place and stands_at(place.role, found.role) and is_meant_for(invitation=found, user=user))
     refused = None if is_in else refusal(invitation=found, user=user)
     if refused:
         return _refused(request, found, refused)

@@ -145,7 +145,8 @@ def is_meant_for(*, invitation: Invitation, user: User) -> bool:
 
 def refusal(*, invitation: Invitation, user: User | None = None) -> Refused | None:
     """Why this person, or with None anybody, cannot accept the invitation now; None when it can be accepted."""
-    inviter = Membership.objects.filter(team=invitation.team, user=invitation.created_by).first()
+    with team_scope(invitation.team):
+        inviter = Membership.objects.filter(team=invitation.team, user=invitation.created_by).first()
     if invitation.revoked_at is not None:
         return Refused("This invitation was taken back. Ask for a new one.", code="revoked")
     if invitation.expires_at <= timezone.now():

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from django.apps import apps
 from django.conf import settings
 from django.contrib.auth.base_user import BaseUserManager
 from django.contrib.auth.models import AbstractUser
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Lower
 from django.utils import timezone
@@ -14,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from django_scopes import ScopedManager
 
 from .permissions import Role, may
+from .scopes import Scope
 
 
 class UserManager(BaseUserManager["User"]):
@@ -30,7 +33,11 @@ class UserManager(BaseUserManager["User"]):
         return user
 
     def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> User:
-        return self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+        """Made by who runs the platform, so the address counts as verified."""
+        user = self.create_user(email, password, is_staff=True, is_superuser=True, **fields)
+        addresses = apps.get_model("account", "EmailAddress").objects
+        addresses.create(user=user, email=user.email, verified=True, primary=True)
+        return user
 
 
 class User(AbstractUser):
@@ -41,6 +48,9 @@ class User(AbstractUser):
     last_name = None  # type: ignore[assignment]
     email = models.EmailField(_("e-mail address"), unique=True)
     name = models.CharField(_("name"), max_length=150, blank=True)
+    last_team = models.ForeignKey(
+        "Team", null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="+"
+    )
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
@@ -79,6 +89,9 @@ class Team(models.Model):
     organization = models.ForeignKey(Organization, on_delete=models.PROTECT, related_name="teams")
     name = models.CharField(max_length=150)
     slug = models.SlugField(max_length=60, unique=True)
+    needs_second_factor = models.BooleanField(
+        default=False, db_default=False, help_text=_("Members without a second factor get no page of the team.")
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     paused_at = models.DateTimeField(null=True, blank=True, editable=False)
     pause_message = models.CharField(max_length=500, blank=True, default="", db_default="", editable=False)
@@ -100,6 +113,10 @@ class Membership(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=12, choices=Role.choices, default=Role.MEMBER)
     created_at = models.DateTimeField(auto_now_add=True)
+    if TYPE_CHECKING:
+        objects = models.Manager()
+    else:
+        objects = ScopedManager(team="team")
 
     class Meta:
         constraints = [
@@ -131,6 +148,10 @@ class TeamFeature(models.Model):
     enabled_at = models.DateTimeField(default=timezone.now)
     until = models.DateTimeField(null=True, blank=True)
     reason = models.CharField(max_length=250, blank=True)
+    if TYPE_CHECKING:
+        objects = models.Manager()
+    else:
+        objects = ScopedManager(team="team")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["team", "name"], name="team_feature_once")]
@@ -241,6 +262,41 @@ class Acceptance(TeamOwned):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["invitation", "user"], name="acceptance_once")]
+
+
+class ApiToken(TeamOwned):
+    """A program's way into the team. Only its SHA-256 is kept; `prefix` is the part that people may see.
+
+    It never allows more than its creator may do at that moment, and ends with the creator's place in the team.
+    `last_used_at` is written at most once a minute.
+    """
+
+    name = models.CharField(max_length=100)
+    prefix = models.CharField(max_length=20)
+    token_hash = models.CharField(max_length=64, unique=True)
+    scopes = ArrayField(models.CharField(max_length=12, choices=Scope.choices))
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    last_used_at = models.DateTimeField(null=True, blank=True)
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-id"]
+        verbose_name = "API token"
+        constraints = [
+            models.CheckConstraint(condition=models.Q(token_hash__regex=SHA256_HEX), name="api_token_hash"),
+            models.CheckConstraint(
+                condition=models.Q(scopes__contained_by=Scope.values, scopes__len__gte=1), name="api_token_scopes"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(expires_at__gt=models.F("created_at")), name="api_token_ends_after_it_begins"
+            ),
+        ]
+        indexes = [models.Index(fields=["team", "-id"], name="api_token_of_team")]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.prefix}…)"
 
 
 class TeamQuota(TeamOwned):

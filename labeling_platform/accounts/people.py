@@ -9,6 +9,8 @@ from labeling_platform.lib.errors import Refused
 from . import services
 from .models import Membership, Team, User
 from .permissions import MANAGE, Role, may, stands_at
+from .second_factor import has_second_factor
+from .tenancy import team_scope
 
 
 @transaction.atomic
@@ -18,13 +20,14 @@ def change_role(*, team: Team, user: User, role: Role, actor: User) -> Membershi
     Refuses (codes): the person is not in the team (`gone`), a role above the actor's own is given or taken
     (`role`), the team would be without an owner (`last_owner`).
     """
-    membership = _changeable(team, user, actor)
-    if not stands_at(_role_of(team, actor), role):
-        raise Refused(f"You cannot make somebody {role.label.lower()}: that is above your own role.", code="role")
-    if membership.role == role:
-        return membership
-    if role != Role.OWNER:
-        _keep_an_owner(team, membership)
+    with team_scope(team):
+        membership = _changeable(team, user, actor)
+        if not stands_at(_role_of(team, actor), role):
+            raise Refused(f"You cannot make somebody {role.label.lower()}: that is above your own role.", code="role")
+        if membership.role == role:
+            return membership
+        if role != Role.OWNER:
+            _keep_an_owner(team, membership)
     return services.set_role(team=team, user=user, role=role, actor=actor)
 
 
@@ -34,8 +37,27 @@ def remove_person(*, team: Team, user: User, actor: User) -> None:
 
     Refuses as change_role does.
     """
-    _keep_an_owner(team, _changeable(team, user, actor))
+    with team_scope(team):
+        _keep_an_owner(team, _changeable(team, user, actor))
     services.remove_member(team=team, user=user, actor=actor)
+
+
+@transaction.atomic
+def demand_second_factor(*, team: Team, on: bool, actor: User) -> None:
+    """Let members in only with a second factor, or no longer. Twice changes nothing.
+
+    Refuses (codes): the actor may not manage the team (`role`), or has no second factor and would shut themselves out
+    (`own_factor`).
+    """
+    if not may(_role_of(team, actor), MANAGE):
+        raise Refused("Only owners and admins can change this.", code="role")
+    if on and not has_second_factor(actor):
+        raise Refused(
+            "Set up your own second factor first, or you could not come back into the team.", code="own_factor"
+        )
+    if Team.objects.filter(pk=team.pk, needs_second_factor=not on).update(needs_second_factor=on):
+        verb = "second factor demanded" if on else "second factor no longer demanded"
+        services.record(team=team, actor=actor, verb=verb, obj=team)
 
 
 def _changeable(team: Team, user: User, actor: User) -> Membership:

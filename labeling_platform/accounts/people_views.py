@@ -23,7 +23,7 @@ from .forms import InviteForm, LinkForm, RoleForm, focus_first_error, roles_to_g
 from .invitations import Issued, invite_by_email, make_invite_link, revoke_invitation
 from .mail import invitation_url, send_invitations
 from .models import Invitation, Membership
-from .people import change_role, remove_person
+from .people import change_role, demand_second_factor, remove_person
 from .permissions import EDIT, MANAGE, ROLE_NOTES, Role, may_give, stands_at
 from .tenancy import TeamRequest, team_view
 
@@ -218,3 +218,18 @@ def _change(request: TeamRequest, member: Membership, change: Callable[..., obje
     if still is None:
         return redirect("home")
     return redirect("teams:people" if still.may(MANAGE) else "teams:home", team_slug=request.team.slug)
+
+
+@require_POST
+@team_view(may=MANAGE)
+def second_factor(request: TeamRequest) -> HttpResponse:
+    """Demand a second factor from everybody in the team, or no longer."""
+    on = bool(request.POST.get("on"))
+    try:
+        demand_second_factor(team=request.team, on=on, actor=request.user)
+    except Refused as refused:
+        messages.error(request, refused.message)
+    else:
+        words = "Everybody in the team needs a second factor now." if on else "A second factor is no longer demanded."
+        messages.success(request, words)
+    return redirect("teams:people", team_slug=request.team.slug)

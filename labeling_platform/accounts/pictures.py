@@ -1,12 +1,13 @@
 """Pictures on pages: our own copies, made when first looked at, never the customer's URL in a browser.
 
 A browser that loaded the customer's URL would tell that host who is looking, and could be shown anything
-(reference/reliability.md C4). The address of a copy is signed for one team, and the view checks membership.
+(reference/reliability.md C4). The address of a copy is signed for one team, ends, and the view checks membership.
 """
 
 from __future__ import annotations
 
 import hashlib
+import time
 
 from django.core import signing
 from django.core.files.base import ContentFile
@@ -18,23 +19,29 @@ from labeling_platform.lib.images import FetchError, fetch_image, policy_from_se
 from .models import Team
 
 SIZES = {"small": 240, "large": 1024}
+WEEK = 7 * 24 * 3600
 
 
 def picture_url(team: Team, image_url: str, size: str = "small") -> str:
     """Address of our own copy of the picture at `image_url`; `size` is small (240 px) or large (1024 px).
 
-    Always the same for a picture, without the time in it, so that a browser that loaded it before has it.
+    It works for one to two weeks, and is the same for a picture all week, so a browser that loaded it before has it.
     """
-    token = _signer(team).sign_object(image_url, compress=True)
+    token = _signer(team).sign_object([_week(), image_url], compress=True)
     return reverse("teams:picture", kwargs={"team_slug": team.slug, "size": size, "token": token})
 
 
 def read_token(team: Team, token: str) -> str | None:
-    """The image URL in the token, or None when it was not signed for this team."""
+    """The image URL in the token, or None when it was not signed for this team or is too old."""
     try:
-        return str(_signer(team).unsign_object(token))
-    except signing.BadSignature:
+        week, image_url = _signer(team).unsign_object(token)
+    except (signing.BadSignature, ValueError):
         return None
+    return str(image_url) if _week() - week in {0, 1} else None
+
+
+def _week() -> int:
+    return int(time.time() // WEEK)
 
 
 def _signer(team: Team) -> signing.Signer:

@@ -11,12 +11,18 @@ from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils.functional import SimpleLazyObject
+from django.utils.html import format_html
 from django_scopes import scope
+
+from labeling_platform.lib.wall import acting
 
 from . import viewing
 from .features import CONTACT, enabled_features
+from .memberships import membership_in
 from .models import Membership, Team, User
+from .second_factor import has_second_factor
 from .services import record
 
 
@@ -42,9 +48,10 @@ def team_view(
     """Make a function a page of a team.
 
     Anonymous visitors go to the sign-in page; people outside the team get 404, as for a team that does not
-    exist; a role that may not do `may` gets 403, and so does a team without `feature`. The view is called
-    as view(request, **rest of the URL's arguments) inside the team's scope, with request.team,
-    request.membership and request.features set. Files that it answers with are noted in the activity log.
+    exist; a role that may not do `may` gets 403, and so does a team without `feature`, and a member without a second
+    factor where the team demands one. The view is called as view(request, **rest of the URL's arguments) inside the
+    team's scope, with request.team, request.membership and request.features set. Files that it answers with are noted
+    in the activity log.
 
     A member of staff who looks at the team (viewing.py) gets what the role that they look from may see, read-only.
     """
@@ -58,7 +65,7 @@ def team_view(
                 looking = viewing.place_of_viewer(request, team_slug)
             except viewing.Over:
                 return _refuse(request, viewing.OVER)
-            membership = looking or _membership(request.user, team_slug)
+            membership = looking or membership_in(request.user, team_slug)
             if membership is None or membership.team.closed_at is not None:
                 raise Http404
             request.membership, request.team, request.looks_only = membership, membership.team, looking is not None
@@ -66,11 +73,13 @@ def team_view(
             request.features = SimpleLazyObject(lambda: enabled_features(team))
             if looking is not None and (why := viewing.refusal(request, may)):
                 return _refuse(request, why)
+            if team.needs_second_factor and not has_second_factor(request.user):
+                return _refuse(request, _factor_reason())
             if not membership.may(may):
                 return _refuse(request, _role_reason(membership))
             if feature and feature not in request.features:
                 return _refuse(request, CONTACT)
-            with team_scope(membership.team):
+            with team_scope(membership.team), acting(request.user.pk):
                 if looking is not None:
                     return _look(request, lambda: view(request, **kwargs))
                 response = view(request, **kwargs)
@@ -81,10 +90,6 @@ def team_view(
         return guarded
 
     return decorate
-
-
-def _membership(user: User, slug: str) -> Membership | None:
-    return Membership.objects.select_related("team").filter(team__slug=slug, user=user).first()
 
 
 def _refuse(request: Any, why: str) -> HttpResponseBase:
@@ -106,6 +111,13 @@ def _note_download(request: Any, response: HttpResponseBase) -> None:
     page = request.resolver_match.view_name if request.resolver_match else ""
     verb = "report downloaded" if page == "reports:download" else "file downloaded"
     record(team=request.team, actor=request.user, verb=verb, about=name, page=page, path=request.path)
+
+
+def _factor_reason() -> str:
+    words = (
+        'This team needs a second factor. <a href="{}">Set up an authenticator app or a passkey</a>, then come back.'
+    )
+    return format_html(words, reverse("mfa_index"))
 
 
 def _role_reason(membership: Membership) -> str:

@@ -8,7 +8,8 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from . import viewing
-from .models import Feature, Membership
+from .memberships import teams_of
+from .models import Feature, User
 from .permissions import ENTER, LABEL, VIEW
 from .pictures import SIZES, FetchError, picture_bytes, read_token
 from .tenancy import TeamRequest, team_view
@@ -24,10 +25,13 @@ PLACEHOLDER = (
 @require_safe
 @login_required
 def home(request: HttpRequest) -> HttpResponse:
-    """Send a person to their first team; staff without one to the console; others to a page that says what to do."""
-    membership = Membership.objects.select_related("team").filter(user=request.user).order_by("team__name").first()
-    if membership is not None:
-        return redirect("teams:home", team_slug=membership.team.slug)
+    """Send a person to the team they were in last, else to their first; staff without a team to the console;
+    others to a page that says what to do.
+    """
+    teams = teams_of(request.user)  # type: ignore[arg-type]
+    last = request.user.last_team_id  # type: ignore[union-attr]
+    for team in sorted(teams, key=lambda team: team.pk != last):
+        return redirect("teams:home", team_slug=team.slug)
     if request.user.is_staff:  # type: ignore[union-attr]
         return redirect("admin:index")
     return render(request, "accounts/no_team.html")
@@ -36,7 +40,9 @@ def home(request: HttpRequest) -> HttpResponse:
 @require_safe
 @team_view(may=ENTER)
 def team_home(request: TeamRequest) -> HttpResponse:
-    """The part of the site where this role works."""
+    """The part of the site where this role works. Who enters a team comes back to it after the next sign-in."""
+    if request.user.last_team_id != request.team.pk:
+        User.objects.filter(pk=request.user.pk).update(last_team=request.team)
     if not request.membership.may(VIEW):
         return redirect("contribute:list", team_slug=request.team.slug)
     if Feature.ML_ASSISTED_LABELING in request.features:

@@ -14,3 +14,6 @@ __all__ = ["LibConfig", "celery_app"]
 class LibConfig(AppConfig):
     name = "labeling_platform.lib"
     label = "lib"
+
+    def ready(self) -> None:
+        from . import checks, wall  # noqa: F401 - the first registers itself, the second builds itself onto connections

@@ -17,6 +17,7 @@ from typing import IO, Any, BinaryIO, NamedTuple
 
 LINES_PER_RECORD = 50
 BLOCK = 1000
+BLOCK_CHARACTERS = 4_000_000
 """So many records are looked at together: what is wrong with none of them need not be looked for in each."""
 
 
@@ -73,6 +74,10 @@ def refuse(code: str, message: str, *, line: int | None = None, column: str | No
     return CsvRefused(CsvProblem(line, column, code, message))
 
 
+class _TooLong(Exception):
+    """A record does not end."""
+
+
 class CsvReader:
     """Streams a CSV: `columns` first, then rows and problems in file order, in constant memory.
 
@@ -84,10 +89,34 @@ class CsvReader:
         self.blank_lines = 0
         self._check_start(file)
         self._bytes = file
-        text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="strict", newline="")
-        self._reader = csv.reader(text, strict=True)
-        self._text = text
+        self._text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="strict", newline="")
+        # A cell may be twice as long in the file, where its quotation marks are doubled.
+        self._longest = 2 * limits.max_columns * limits.max_cell
+        self._room = self._block_room = self._longest
+        self._reader = csv.reader(self._lines(), strict=True)
         self.columns = self._header(required)
+
+    def _lines(self) -> Iterator[str]:
+        """The physical lines. Raises _TooLong when a record has more characters than any row may have.
+
+        Without it, a file that is one line, or one record over many lines, would be taken into memory as a whole.
+        """
+        readline, most = self._text.readline, self._longest + 1
+        while line := readline(most):
+            size = len(line)
+            self._room -= size
+            self._block_room -= size
+            if self._room < 0:
+                raise _TooLong
+            yield line
+
+    def _row_too_long(self, line: int) -> CsvRefused:
+        return refuse(
+            "row_too_long",
+            f"Line {line}: the row has more than {self._longest:,} characters. Perhaps a quotation mark is not closed,"
+            " or the lines do not end.",
+            line=line,
+        )
 
     def _check_start(self, file: BinaryIO) -> None:
         size = file.seek(0, io.SEEK_END)
@@ -107,13 +136,14 @@ class CsvReader:
 
     def _header(self, required: Sequence[str]) -> list[str]:
         try:
-            header = next(self._reader, None)
+            # Blank lines before the header do not matter.
+            header = next((cells for cells in self._reader if any(map(str.strip, cells))), None)
         except UnicodeDecodeError as error:
             raise self._not_utf8(error) from error
+        except _TooLong as error:
+            raise self._row_too_long(1) from error
         except csv.Error as error:
             raise refuse("header_unreadable", f"Line 1: the header cannot be read ({error}).", line=1) from error
-        while header is not None and not any(cell.strip() for cell in header):
-            header = next(self._reader, None)
         if header is None:
             raise refuse("empty", "The file has no header line.")
         names = [cell.strip() for cell in header]
@@ -202,20 +232,29 @@ class CsvReader:
             csv.field_size_limit(old_limit)
 
     def _blocks(self) -> Iterator[tuple[list[CsvRow | CsvProblem], int]]:
-        """Up to BLOCK records at a time, and the physical line on which the last of them ends."""
+        """Up to BLOCK records (or BLOCK_CHARACTERS) at a time, and the physical line on which the last of them ends."""
         reader, row_of = self._reader, CsvRow._make
         before, ended = reader.line_num, False
         while not ended:
             block: list[CsvRow | CsvProblem] = []
-            while len(block) < BLOCK and not ended:
+            self._block_room = BLOCK_CHARACTERS
+            while len(block) < BLOCK and self._block_room > 0 and not ended:
+                self._room = self._longest
                 try:
                     for values in islice(reader, BLOCK - len(block)):
                         block.append(row_of((before + 1, values)))
                         before = reader.line_num
-                    ended = len(block) < BLOCK
+                        self._room = self._longest
+                        if self._block_room <= 0:
+                            break
+                    else:
+                        ended = len(block) < BLOCK
                 except UnicodeDecodeError as error:
                     yield block, before
                     raise self._not_utf8(error) from error
+                except _TooLong as error:
+                    yield block, before
+                    raise self._row_too_long(before + 1) from error
                 except csv.Error as error:
                     block.append(self._broken(before + 1, error))
                     before = reader.line_num

@@ -38,7 +38,9 @@ from labeling_platform.lib.urls import (
     Allowance,
     Target,
     UrlRefused,
+    bucket_and_key,
     may_connect,
+    may_use_port,
     parse_allowances,
     parse_target,
     split_url,
@@ -52,6 +54,7 @@ MAX_REDIRECTS = 3
 CHUNK = 64 * 1024
 FORMATS = {"JPEG": b"\xff\xd8\xff", "PNG": b"\x89PNG\r\n\x1a\n"}
 USER_AGENT = "labeling-platform image fetcher"
+_decoding = threading.BoundedSemaphore(2)
 
 
 class FetchError(Exception):
@@ -77,7 +80,7 @@ FAILURES = {
     "not_an_image": ("This is not a JPG or PNG picture.", False),
     "truncated": ("The picture arrived incomplete.", True),
     "timeout": ("The host did not deliver the picture in time.", True),
-    "connect_failed": ("The host could not be reached.", True),
+    "connect_failed": ("The host could not be reached, or it is not one of the open internet.", True),
     "too_many_redirects": ("The address redirects too often.", False),
     "bad_redirect": ("The address redirects to a place that may not be used.", False),
     "too_many_pixels": ("The picture has too many pixels (at most 40 million, 16,384 a side).", False),
@@ -137,7 +140,9 @@ def check_url(url: str) -> None:
         return
     try:
         parts = split_url(url)
-        if parts.scheme.lower() != "s3":
+        if parts.scheme.lower() == "s3":
+            bucket_and_key(url)
+        else:
             target_of(parts)
     except UrlRefused as error:
         raise FetchError(error.code, error.message) from error
@@ -161,7 +166,15 @@ class _Deadline:
         self.passed = False
         self._socket: socket.socket | None = None
         self._over = False
-        _watchdog.watch(self, time.monotonic() + seconds)
+        self._when = time.monotonic() + seconds
+        _watchdog.watch(self, self._when)
+
+    def left(self) -> float:
+        """Seconds until then. Raises FetchError when there are none."""
+        left = self._when - time.monotonic()
+        if self.passed or left <= 0:
+            raise _failure("timeout")
+        return left
 
     def watch(self, connection: socket.socket) -> None:
         self._socket = connection
@@ -209,6 +222,27 @@ class _Watchdog:
 _watchdog = _Watchdog()
 
 
+def _look_up(target: Target, seconds: float) -> list[Any]:
+    """The addresses of a host. The system's resolver knows no limit of time, so a thread waits for it."""
+    found: list[Any] = []
+
+    def ask() -> None:
+        with contextlib.suppress(OSError, UnicodeError):
+            found.extend(socket.getaddrinfo(target.host, target.port, type=socket.SOCK_STREAM))
+
+    if target.says_where:
+        ask()
+    else:
+        asking = threading.Thread(target=ask, name="fetch-lookup", daemon=True)
+        asking.start()
+        asking.join(seconds)
+        if asking.is_alive():
+            raise _failure("timeout")
+    if not found:
+        raise _failure("address_refused" if target.says_where else "connect_failed")
+    return found
+
+
 class _JudgedConnection(HTTPConnection):
     """Connects only to an address that was judged, and to the very one that was."""
 
@@ -217,17 +251,18 @@ class _JudgedConnection(HTTPConnection):
     deadline: _Deadline
 
     def _new_conn(self) -> socket.socket:
-        try:
-            answers = socket.getaddrinfo(self.target.host, self.target.port, type=socket.SOCK_STREAM)
-        except OSError as error:
-            raise _failure("connect_failed") from error
+        if not may_use_port(self.target, self.policy.allow):
+            raise _failure("address_refused")
+        answers = _look_up(self.target, self.deadline.left())
         # One bad answer among good ones is an attack or a broken set-up; refuse all.
         for *_, place in answers:
             if not may_connect(self.target, ipaddress.ip_address(place[0]), self.policy.allow):
-                raise _failure("address_refused")
+                # Of a name, no word may tell whether it exists inside our network.
+                raise _failure("address_refused" if self.target.says_where else "connect_failed")
         for family, kind, protocol, _, place in answers[:4]:
+            patience = min(self.policy.connect_timeout, self.deadline.left())
             connection = socket.socket(family, kind, protocol)
-            connection.settimeout(self.policy.connect_timeout)
+            connection.settimeout(patience)
             self.deadline.watch(connection)
             try:
                 connection.connect(place)
@@ -265,6 +300,7 @@ def _fetch_http(url: str, policy: FetchPolicy) -> bytes:
     deadline = _Deadline(policy.total_timeout)
     try:
         for _ in range(MAX_REDIRECTS + 1):
+            deadline.left()
             answer = _get(url, policy, deadline)
             if isinstance(answer, bytes):
                 return answer
@@ -383,7 +419,7 @@ def _s3_client(access: S3Access) -> Any:
 
 
 def _fetch_s3(url: str, policy: FetchPolicy) -> bytes:
-    bucket, _, key = url[5:].partition("/")
+    bucket, key = bucket_and_key(url)
     if bucket not in policy.s3.buckets:
         raise FetchError("address_refused", f"Pictures may not be fetched from the bucket {bucket}.")
     try:
@@ -432,17 +468,26 @@ def inspect_image(data: bytes) -> tuple[str, int, int]:
 
 
 def thumbnail(data: bytes, size: int) -> bytes:
-    """Our own JPEG copy that fits into size x size pixels: upright, without metadata. Raises FetchError."""
+    """Our own JPEG copy that fits into size x size pixels: upright, without metadata. Raises FetchError.
+
+    It is made small before anything else is done with it, and few at a time: 40 million pixels take 160 MB.
+    """
     image = open_image(data)
     try:
-        image.draft("RGB", (size * 2, size * 2))
+        with _decoding:
+            image.draft("RGB", (size * 2, size * 2))
+            if "transparency" in image.info:
+                image = image.convert("RGBA")
+            elif image.mode not in {"RGB", "RGBA", "L", "LA", "CMYK"}:
+                image = image.convert("RGB")
+            image.thumbnail((size, size), Image.Resampling.LANCZOS)
         image = ImageOps.exif_transpose(image)
-        if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
+        if image.mode in {"RGBA", "LA"}:
             layer = image.convert("RGBA")
             image = Image.new("RGB", layer.size, "white")
             image.paste(layer, mask=layer.getchannel("A"))
         image = image.convert("RGB")
-        image.thumbnail((size, size), Image.Resampling.LANCZOS)
+        image.info.clear()  # a comment would be written along
         out = io.BytesIO()
         image.save(out, "JPEG", quality=85)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:

@@ -21,6 +21,7 @@ SECRETS = (
     (re.compile(r"/invite/[^/\s?#\"']+"), "/invite/..."),
     (re.compile(r"(://[^:/\s@]*:)[^@/\s]+@"), r"\1...@"),
     (re.compile(r"\b(Bearer|Basic) [A-Za-z0-9._~+/=-]+"), r"\1 ..."),
+    (re.compile(r"(mll_live_[0-9A-Za-z]{6})[0-9A-Za-z]+"), r"\1..."),
 )
 SANE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
 QUIET = ("/healthz", "/readyz", "/metrics", "/static/")
@@ -29,7 +30,7 @@ log = logging.getLogger("labeling_platform.requests")
 
 
 def scrub(text: str) -> str:
-    """The text without tokens of invitations (who has one gets into a team), passwords in addresses, credentials."""
+    """The text without tokens of invitations (who has one gets into a team) and programs, passwords, credentials."""
     for pattern, instead in SECRETS:
         text = pattern.sub(instead, text)
     return text

@@ -14,6 +14,7 @@ from django.core.files import File
 from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage, default_storage
 from django.utils.deconstruct import deconstructible
+from django_scopes import get_scope
 
 CHUNK = 1024 * 1024
 
@@ -71,8 +72,20 @@ def save_bytes(data: bytes, *, team_id: int, area: str, suffix: str) -> str:
     return default_storage.save(new_name(team_id, area, suffix), ContentFile(data))
 
 
+def _keep_to_the_team(name: str) -> None:
+    """The second wall of files: inside a team's scope, only names below its own folder are opened or deleted.
+
+    Raises FileNotFoundError, as for a file that is gone: whose it is, is nobody's business.
+    """
+    scope = get_scope()
+    team = scope.get("team")
+    if team is not None and scope.get("_enabled", True) and not name.startswith(f"t/{team.pk}/"):
+        raise FileNotFoundError(name)
+
+
 def open_file(name: str) -> BinaryIO:
-    """Open a stored file for reading. Raises FileNotFoundError when it is gone."""
+    """Open a stored file for reading. Raises FileNotFoundError when it is gone, or not of the team of the scope."""
+    _keep_to_the_team(name)
     return default_storage.open(name, "rb")  # type: ignore[return-value]
 
 
@@ -84,6 +97,7 @@ def read_bytes(name: str) -> bytes:
 def delete_file(name: str) -> None:
     """Delete a stored file; a name that does not exist is no error."""
     if name:
+        _keep_to_the_team(name)
         default_storage.delete(name)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, quote, urlsplit
 
 MAX_URL = 2048
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -25,6 +25,9 @@ NEVER_V4 = [
 ]  # fmt: skip
 GLOBAL_V6 = ipaddress.ip_network("2000::/3")
 NEVER_V6 = [ipaddress.ip_network(text) for text in ("2001::/23", "2001:db8::/32", "2002::/16", "3fff::/20")]
+STAYS = "".join(map(chr, range(0x21, 0x7F)))
+"""What of a path is sent as it is written; the rest (letters outside ASCII) goes as browsers send it."""
+
 UNUSABLE = re.compile(r"[\x00-\x20\\\x7f]")
 HOST_NAME = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?:\.(?!-)[A-Za-z0-9_-]{1,63})*\.?")
 ORDINARY = re.compile(r"https?://(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}/[!-\[\]-~]*")
@@ -59,6 +62,12 @@ class Target:
     host: str
     port: int
     path: str
+
+    @property
+    def says_where(self) -> bool:
+        """Whether the host is an address itself (or this machine's own name), so that there is nothing to look up."""
+        numbers = ":" in self.host or LOOKS_NUMERIC.fullmatch(self.host) is not None
+        return numbers or self.host == "localhost" or self.host.endswith(".localhost")
 
 
 def parse_allowances(entries: tuple[str, ...]) -> tuple[Allowance, ...]:
@@ -103,9 +112,28 @@ def split_url(url: str) -> SplitResult:
     return parts
 
 
+def _is_v6(host: str) -> bool:
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def parse_target(url: str) -> Target:
     """Take an http(s) URL apart. Raises UrlRefused for what no picture needs and attackers use."""
-    return target_of(split_url(url))
+    parts = split_url(url)
+    if parts.scheme.lower() not in DEFAULT_PORTS:  # a redirect to s3://
+        raise UrlRefused("scheme_not_allowed", "The URL must begin with http:// or https://.")
+    return target_of(parts)
+
+
+def bucket_and_key(url: str) -> tuple[str, str]:
+    """Take an s3:// URL apart. Raises UrlRefused when it names no object, or one by steps like `..`."""
+    bucket, _, key = url[len("s3://") :].partition("/")
+    if not key or {".", ".."} & set(key.split("/")):
+        raise UrlRefused("url_invalid", "The URL must name one object: s3://bucket/key, without “.” and “..”.")
+    return bucket, key
 
 
 def target_of(parts: SplitResult) -> Target:
@@ -113,7 +141,9 @@ def target_of(parts: SplitResult) -> Target:
     host = (parts.hostname or "").rstrip(".").lower()
     if not host.isascii():
         raise UrlRefused("url_invalid", "The host name has letters outside ASCII; write it in its xn-- form.")
-    if ":" in host:
+    if "[" in parts.netloc or ":" in host:
+        if not _is_v6(host.partition("%")[0]):
+            raise UrlRefused("url_invalid", "The host name is not valid.")
         if "%" in host:
             raise UrlRefused("address_refused", REFUSED_ADDRESS)
     elif LOOKS_NUMERIC.fullmatch(host):
@@ -122,7 +152,7 @@ def target_of(parts: SplitResult) -> Target:
     elif not HOST_NAME.fullmatch(host):
         raise UrlRefused("url_invalid", "The host name is not valid.")
     port = parts.port if parts.port is not None else DEFAULT_PORTS[parts.scheme.lower()]
-    path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    path = quote((parts.path or "/") + (f"?{parts.query}" if parts.query else ""), safe=STAYS)
     return Target(parts.scheme.lower(), host, port, path)
 
 
@@ -136,6 +166,11 @@ def is_public(address: IpAddress) -> bool:
     if address.ipv4_mapped is not None or address.scope_id is not None:
         return False
     return address in GLOBAL_V6 and not any(address in network for network in NEVER_V6)
+
+
+def may_use_port(target: Target, allowed: tuple[Allowance, ...]) -> bool:
+    """Whether any host may be asked on this port: the usual one of the scheme, or one that an allowance opens."""
+    return target.port == DEFAULT_PORTS[target.scheme] or any(entry.port in {None, target.port} for entry in allowed)
 
 
 def may_connect(target: Target, address: IpAddress, allowed: tuple[Allowance, ...]) -> bool:

@@ -19,6 +19,7 @@ from .places import Places, StackError, secret, server_identity
 from .process import Child, _child_setup
 
 ADMIN, OWNER, APP, DATABASE = "labeling_admin", "labeling_owner", "labeling_app", "labeling"
+OPERATOR = "labeling_operator"
 READY_SECONDS = 600.0
 SETTINGS = {
     "listen_addresses": "",
@@ -147,7 +148,10 @@ class Postgres:
         )
 
     def make_roles(self) -> None:
-        """The owner role migrates and owns; the app role works, without any right to bypass row security."""
+        """The owner migrates and owns; the app works, without any right to bypass row security.
+
+        Nobody signs in as the operator: the app becomes it for statements that look across teams (lib/wall.py).
+        """
         connection = self._connect("postgres")
         connection.autocommit = True
         with connection.cursor() as cursor:
@@ -160,6 +164,9 @@ class Postgres:
                     ),
                     [secret(self.places, role)],
                 )
+            cursor.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [OPERATOR])
+            if not cursor.fetchone():
+                cursor.execute(f"CREATE ROLE {OPERATOR} NOLOGIN NOSUPERUSER NOBYPASSRLS")
             cursor.execute("SELECT 1 FROM pg_database WHERE datname = %s", [DATABASE])
             if not cursor.fetchone():
                 cursor.execute(f"CREATE DATABASE {DATABASE} OWNER {OWNER}")
@@ -175,13 +182,18 @@ class Postgres:
 GRANTS = (
     f"REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC",
     f"GRANT CONNECT, TEMPORARY ON DATABASE {DATABASE} TO {APP}",
-    f"GRANT USAGE ON SCHEMA public TO {APP}",
+    f"GRANT {OPERATOR} TO {APP} WITH INHERIT FALSE, SET TRUE",
+    f"GRANT {OPERATOR} TO {OWNER} WITH INHERIT FALSE, SET TRUE",
+    f"GRANT USAGE ON SCHEMA public TO {APP}, {OPERATOR}",
     (
         f"ALTER DEFAULT PRIVILEGES FOR ROLE {OWNER} IN SCHEMA public "
-        f"GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {APP}"
+        f"GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO {APP}, {OPERATOR}"
     ),
-    f"ALTER DEFAULT PRIVILEGES FOR ROLE {OWNER} IN SCHEMA public GRANT USAGE, SELECT ON SEQUENCES TO {APP}",
-    f"ALTER DEFAULT PRIVILEGES FOR ROLE {OWNER} IN SCHEMA public GRANT EXECUTE ON FUNCTIONS TO {APP}",
+    (
+        f"ALTER DEFAULT PRIVILEGES FOR ROLE {OWNER} IN SCHEMA public "
+        f"GRANT USAGE, SELECT ON SEQUENCES TO {APP}, {OPERATOR}"
+    ),
+    f"ALTER DEFAULT PRIVILEGES FOR ROLE {OWNER} IN SCHEMA public GRANT EXECUTE ON FUNCTIONS TO {APP}, {OPERATOR}",
 )
 
 

@@ -15,6 +15,7 @@ from labeling_platform.lib import storage
 from labeling_platform.lib.errors import Refused
 from labeling_platform.lib.uploads import receive
 
+from ..classify import file_of
 from ..models import (
     CustomModel,
     Evaluation,
@@ -105,7 +106,10 @@ def delete_model(*, model: CustomModel, actor: User | None) -> None:
         files = [
             *TrainingUpload.objects.filter(model=model).values_list("file", flat=True),
             *Evaluation.objects.filter(model=model).values_list("file", flat=True),
-            *ModelVersion.objects.filter(model=model).exclude(ref="").values_list("ref", flat=True),
+            *(
+                file_of(ref)
+                for ref in ModelVersion.objects.filter(model=model).exclude(ref="").values_list("ref", flat=True)
+            ),
         ]
         record(team=model.team, actor=actor, verb="model deleted", obj=model)
         HoldoutPrediction.objects.filter(version__model=model).delete()

@@ -11,6 +11,7 @@ import threading
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from dataclasses import dataclass
 from datetime import datetime
 from tempfile import TemporaryFile
@@ -265,7 +266,8 @@ def _progress(report: Report) -> Iterator[Progress]:
         finally:
             connection.close()
 
-    thread = threading.Thread(target=beat, name=f"report-{report.pk}", daemon=True)
+    within = copy_context()  # the team's scope, which a new thread would not have
+    thread = threading.Thread(target=within.run, args=(beat,), name=f"report-{report.pk}", daemon=True)
     thread.start()
     try:
         yield progress

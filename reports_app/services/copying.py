@@ -10,6 +10,7 @@ from typing import IO, Any
 from django.db import connection
 from psycopg2 import sql
 
+from labeling_platform.lib import wall
 from labeling_platform.lib.csvio import safe_cell
 
 from ..kinds import SAFE_CELLS, is_json
@@ -50,7 +51,7 @@ def copy_lines(lines: Lines, options: Mapping[str, Any], file: IO[bytes], progre
         file.write(line.getvalue().encode())
     with connection.cursor() as cursor:
         statement = copy_statement(lines, options).as_string(cursor.cursor)
-        cursor.copy_expert(statement, _Counted(file, progress))
+        wall.copy(cursor, statement, _Counted(file, progress))
 
 
 class Progress:

@@ -29,7 +29,7 @@ def test_a_person_signs_in_with_e_mail_and_lands_in_the_team(owner, team) -> Non
 def test_a_wrong_password_is_said(owner) -> None:
     answer = Client().post("/accounts/login/", {"login": owner.email, "password": "wrong"})
     assert answer.status_code == 200
-    assert "The email address and/or password you specified are not correct." in answer.content.decode()
+    assert "The e-mail address or the password is not right." in answer.content.decode()
 
 
 def test_nobody_can_sign_up_unless_it_is_open(db) -> None:
@@ -124,7 +124,7 @@ def test_the_console_is_for_staff(owner, client_for) -> None:
     assert client_for(owner).get("/admin/")["Location"].startswith("/admin/login/")
 
 
-def test_make_team(db, monkeypatch) -> None:
+def test_make_team(db, monkeypatch, all_scopes) -> None:
     monkeypatch.setenv("TEAM_PASSWORD", PASSWORD)
     call_command("make_team", "Shoes", "owner:a@example.com", "viewer:b@example.com", feature=[ML], verbosity=0)
     team = Team.objects.get(slug="shoes")

@@ -29,6 +29,7 @@ from labeling_platform.accounts.invitations import (
     revoke_invitation,
 )
 from labeling_platform.accounts.mail import invitation_url
+from labeling_platform.accounts.memberships import memberships_of
 from labeling_platform.accounts.models import Acceptance, Activity, Invitation, Membership, Team, User
 from labeling_platform.accounts.people import change_role, remove_person
 from labeling_platform.accounts.permissions import Role
@@ -307,7 +308,7 @@ def test_many_at_once_never_use_a_link_too_often(team, owner) -> None:
     with scopes_disabled():
         assert Invitation.objects.get().uses == 3
         assert Acceptance.objects.count() == 3
-    assert Membership.objects.filter(team=team, role="viewer").count() == 3
+        assert Membership.objects.filter(team=team, role="viewer").count() == 3
     assert sorted(outcomes) == ["False"] * 3 + ["True"] * 3 + ["used_up"] * 10
 
 
@@ -343,9 +344,9 @@ def test_the_page_says_who_invites_where_and_as_what_and_keeps_the_token_to_itse
 def test_somebody_signed_in_accepts_and_lands_where_the_link_leads(link, team, ann, client_for) -> None:
     client = client_for(ann)
     assert "Accept and join" in client.get(page(link.token)).content.decode()
-    assert not Membership.objects.filter(user=ann).exists()
+    assert memberships_of(ann) == []
     assert client.post(page(link.token))["Location"] == "/t/footwear/contribute/12/"
-    assert Membership.objects.get(user=ann).role == "contributor"
+    assert place(ann).role == "contributor"
     assert "Go to the team" in client.get(page(link.token)).content.decode()
 
 
@@ -354,7 +355,7 @@ def test_somebody_new_makes_an_account_although_sign_up_is_closed(link, team, se
     assert stranger.post(page(link.token), ANSWERS)["Location"] == "/t/footwear/contribute/12/"
     person = User.objects.get(email="ann@example.com")
     assert (person.name, person.check_password(PASSWORD), person.is_staff) == ("Ann", True, False)
-    assert Membership.objects.get(user=person).role == "contributor"
+    assert place(person).role == "contributor"
     assert stranger.get("/", follow=True).redirect_chain[-1][0] == "/t/footwear/contribute/"
 
 
@@ -464,7 +465,8 @@ def team_url(name: str, team: Team, **arguments: int) -> str:
 
 
 def place(user: User) -> Membership:
-    return Membership.objects.get(user=user)
+    (found,) = memberships_of(user)
+    return found
 
 
 def test_the_page_lists_members_and_open_invitations(link, team, owner, viewer, client_for) -> None:
@@ -630,7 +632,7 @@ def test_a_role_is_changed_and_logged(team, owner, viewer, client_for, all_scope
 
 def test_a_member_is_removed(team, owner, viewer, client_for) -> None:
     client_for(owner).post(team_url("remove", team, membership_pk=place(viewer).pk))
-    assert not Membership.objects.filter(user=viewer).exists()
+    assert memberships_of(viewer) == []
 
 
 def test_a_bad_role_is_said_in_its_line(team, owner, viewer, client_for) -> None:

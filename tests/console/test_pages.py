@@ -82,7 +82,7 @@ def test_the_overview_of_nothing_says_so(client) -> None:
     assert 'class="chart"' not in page
 
 
-def test_plots_load_nothing_from_other_hosts(client, team) -> None:
+def test_plots_load_nothing_from_other_hosts(client, team, all_scopes) -> None:
     TeamUsage.objects.create(team=team, day=datetime.now(UTC).date(), rows=1)
     answer = client.get("/admin/")
     assert "script-src 'self'" in answer["Content-Security-Policy"]

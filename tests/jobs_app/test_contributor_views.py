@@ -201,9 +201,11 @@ def test_preloading_follows_the_place_a_contributor_got_to(running_job, contribu
     assert found == ["http://pictures.example/1.jpg", "http://pictures.example/2.jpg"]
 
 
-def test_the_address_of_a_picture_stays_the_same(team, monkeypatch) -> None:
+def test_the_address_of_a_picture_stays_the_same_all_week(team, monkeypatch) -> None:
+    week = 7 * 24 * 3600
+    monkeypatch.setattr("time.time", lambda: 3000.0 * week)
     first = picture_url(team, "http://pictures.example/1.jpg")
-    monkeypatch.setattr("time.time", lambda: 2_000_000_000.0)
+    monkeypatch.setattr("time.time", lambda: 3001.0 * week - 1)
     assert picture_url(team, "http://pictures.example/1.jpg") == first
 
 

@@ -15,8 +15,8 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from PIL import Image, ImageDraw
 
 from labeling_platform.accounts.models import Team, User
-from labeling_platform.lib import storage
 from models_app import ingest, services
+from models_app.classify import TeamArtifacts
 from models_app.models import (
     CustomModel,
     HoldoutPrediction,
@@ -173,7 +173,7 @@ class Kept:
             list(PictureFeatures.objects.values("content_hash", "version", "data")),
             {name: getattr(version, name) for name in VERSION_FIELDS},
             list(version.holdout.order_by("pk").values(*HOLDOUT_FIELDS, "image__image_url")),
-            storage.read_bytes(version.ref),
+            TeamArtifacts().load(version.ref),
         )
 
     def put_back(self, model: CustomModel, owner: User) -> ModelVersion:
@@ -185,7 +185,7 @@ class Kept:
             [TrainingImage(**team, **fields, model=model, upload=upload) for fields in self.images]
         )
         PictureFeatures.objects.bulk_create([PictureFeatures(**team, **fields) for fields in self.features])
-        ref = storage.save_bytes(self.head, team_id=model.team.pk, area="models", suffix=".model")
+        ref = TeamArtifacts().save("head", self.head)
         version = ModelVersion.objects.create(
             **team, **self.version, model=model, ref=ref, last_image_id=images[-1].pk, created_by=owner
         )

@@ -11,6 +11,7 @@ from labeling_platform.accounts.models import Activity
 from labeling_platform.lib import storage
 from labeling_platform.lib.errors import Refused
 from models_app import services
+from models_app.classify import file_of
 from models_app.models import HoldoutPrediction, ModelVersion, PictureFeatures, TrainingImage
 from models_app.services.claims import Lost, claim
 from models_app.services.run import _train as train_claimed
@@ -39,7 +40,7 @@ def test_a_version_learns_from_pixels_and_goes_into_service(model, pictures, add
     assert trained.metrics["accuracy_high"] <= 1
     assert sum(map(sum, trained.metrics["confusion"])) == held_out
     assert HoldoutPrediction.objects.filter(version=trained).count() == held_out
-    assert storage.read_bytes(trained.ref)
+    assert storage.read_bytes(file_of(trained.ref))
     verbs = list(
         Activity.objects.exclude(verb__endswith=" state")
         .exclude(verb="model in service")

@@ -11,6 +11,7 @@ from labeling_platform.accounts.models import Activity, Feature
 from labeling_platform.accounts.services import switch_feature
 from labeling_platform.lib import storage
 from models_app import services
+from models_app.classify import file_of
 from models_app.models import CustomModel, ModelVersion, TrainingUpload
 
 
@@ -249,7 +250,7 @@ def test_deleting_a_model_deletes_its_files(model, trained, owner, django_captur
     with django_capture_on_commit_callbacks(execute=True):
         services.delete_model(model=model, actor=owner)
     with pytest.raises(FileNotFoundError):
-        storage.read_bytes(trained.ref)
+        storage.read_bytes(file_of(trained.ref))
 
 
 def test_a_model_in_use_is_not_deleted(client_for, mate, at, model, trained, in_team):

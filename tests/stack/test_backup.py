@@ -35,6 +35,7 @@ from allauth.mfa.models import Authenticator
 from jobs_app.services import NewUnit, add_units, create_routing_job
 from labeling_platform.accounts.models import User
 from labeling_platform.accounts.services import create_team, set_role
+from labeling_platform.accounts.tenancy import team_scope
 from labeling_platform.lib import storage
 from models_app.models import CustomModel, ModelVersion
 from reports_app.models import Report
@@ -57,7 +58,7 @@ with scopes_disabled(), transaction.atomic():
     lines = "".join(f"https://p.example/{n}.jpg,{n}\\n" for n in range(500))
     file = ContentFile(f"image_url,sku\\n{lines}".encode(), "u.csv")
     upload = services.receive_rows(workflow=workflow, file=file, actor=user)
-with scopes_disabled():
+with team_scope(team):
     while services.read_rows(upload=upload): pass
     assert WorkflowRow.objects.count() == 500
     name = storage.save_bytes(b"image_url,error\\n", team_id=team.pk, area="reports", suffix=".csv")
@@ -65,7 +66,7 @@ with scopes_disabled():
 """
 LOOK = """
 import json, os, environ, psycopg2
-url = environ.Env.db_url_config(os.environ["DATABASE_URL"])
+url = environ.Env.db_url_config(os.environ["DATABASE_OWNER_URL"])
 connection = psycopg2.connect(host=url["HOST"], user=url["USER"], password=url["PASSWORD"], dbname=url["NAME"])
 cursor = connection.cursor()
 cursor.execute("SELECT relname FROM pg_stat_user_tables ORDER BY 1")
@@ -82,6 +83,8 @@ cursor.execute("SELECT conname, contype::text, conrelid::regclass::text FROM pg_
 found["constraints"] = cursor.fetchall()
 cursor.execute("SELECT tgname, tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1, 2")
 found["triggers"] = cursor.fetchall()
+cursor.execute("SELECT tablename, policyname, roles::text, qual FROM pg_policies ORDER BY 1, 2")
+found["policies"] = cursor.fetchall()
 print(json.dumps(found))
 """
 

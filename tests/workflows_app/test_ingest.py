@@ -8,6 +8,7 @@ import pytest
 from django.db import IntegrityError, connection, transaction
 from django.db.models import F
 from django.utils import timezone
+from django_scopes import scopes_disabled
 
 from labeling_platform.lib import reading, storage
 from labeling_platform.lib.csvio import CsvRow
@@ -256,10 +257,11 @@ def test_a_row_belongs_to_its_upload_workflow_and_team(draft, owner, field):
     assert row is not None
     row.pk, row.line = None, 99
     setattr(row, f"{field}_id", 999_999)
-    with pytest.raises(IntegrityError, match="are not of workflow"), transaction.atomic():
-        row.save(force_insert=True)
-    with pytest.raises(IntegrityError, match="stays with its upload"), transaction.atomic():
-        WorkflowRow.objects.update(**{f"{field}_id": 999_999})
+    with scopes_disabled():  # inside the team's scope, row-level security is the first to refuse another team
+        with pytest.raises(IntegrityError, match="are not of workflow"), transaction.atomic():
+            row.save(force_insert=True)
+        with pytest.raises(IntegrityError, match="stays with its upload"), transaction.atomic():
+            WorkflowRow.objects.update(**{f"{field}_id": 999_999})
 
 
 def test_an_upload_takes_its_rows_along_in_the_database(draft, owner):

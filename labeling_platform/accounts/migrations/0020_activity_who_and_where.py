@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
 
-    dependencies = [("accounts", "0002_invitations")]
+    dependencies = [("accounts", "0017_team_needs_second_factor")]
 
     operations = [
         migrations.AddField("activity", "actor_name", models.CharField(blank=True, db_default="", default="", max_length=254)),

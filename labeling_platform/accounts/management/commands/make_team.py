@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
 from labeling_platform.accounts import services
+from labeling_platform.accounts.addresses import vouch_for
 from labeling_platform.accounts.models import Feature, Team, User
 from labeling_platform.accounts.permissions import Role
 
@@ -43,4 +44,6 @@ class Command(BaseCommand):
         password = os.environ.get("TEAM_PASSWORD", "")
         if not password:
             raise CommandError(f"Set TEAM_PASSWORD: {email} is a new person and needs a password.")
-        return User.objects.create_user(email, password, name=email.split("@", maxsplit=1)[0].title())
+        user = User.objects.create_user(email, password, name=email.split("@", maxsplit=1)[0].title())
+        vouch_for(user=user)
+        return user

@@ -22,6 +22,7 @@ from django.db import transaction
 from jobs_app import services as jobs
 from jobs_app.models import Job
 from labeling_platform.accounts import services as accounts
+from labeling_platform.accounts.addresses import vouch_for
 from labeling_platform.accounts.models import Feature, Team, User
 from labeling_platform.accounts.permissions import Role
 from labeling_platform.accounts.tenancy import team_scope
@@ -88,8 +89,11 @@ class Command(BaseCommand):
         return team, User.objects.get(email=PEOPLE[0][0])
 
     def _person(self, email: str, name: str, password: str, **fields: Any) -> User:
-        existing = User.objects.filter(email=email).first()
-        return existing or User.objects.create_user(email, password, name=name, **fields)
+        user = User.objects.filter(email=email).first()
+        if user is None:
+            user = User.objects.create_user(email, password, name=name, **fields)
+            vouch_for(user=user)
+        return user
 
     def _trained_model(self, team: Team, owner: User) -> CustomModel:
         model = CustomModel.objects.filter(name="Footwear").first()

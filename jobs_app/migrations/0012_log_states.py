@@ -27,6 +27,6 @@ DROP TRIGGER log_state_change ON jobs_app_job;
 
 class Migration(migrations.Migration):
 
-    dependencies = [("accounts", "0021_activity_append_only"), ("jobs_app", "0009_validate_unit_state")]
+    dependencies = [("accounts", "0021_activity_append_only"), ("jobs_app", "0011_same_team")]
 
     operations = [migrations.RunSQL(LOG, UNDO)]

@@ -27,6 +27,6 @@ DROP TRIGGER log_state_change ON workflows_app_workflow;
 
 class Migration(migrations.Migration):
 
-    dependencies = [("accounts", "0021_activity_append_only"), ("workflows_app", "0007_whose_rows")]
+    dependencies = [("accounts", "0021_activity_append_only"), ("workflows_app", "0009_same_team")]
 
     operations = [migrations.RunSQL(LOG, UNDO)]

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('workflows_app', '0008_log_states'),
+        ('workflows_app', '0010_log_states'),
     ]
 
     operations = [

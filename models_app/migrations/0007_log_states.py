@@ -42,6 +42,6 @@ DROP TRIGGER log_current_change ON models_app_custommodel;
 
 class Migration(migrations.Migration):
 
-    dependencies = [("accounts", "0021_activity_append_only"), ("models_app", "0004_upload_canceled")]
+    dependencies = [("accounts", "0021_activity_append_only"), ("models_app", "0006_same_team")]
 
     operations = [migrations.RunSQL(LOG, UNDO)]

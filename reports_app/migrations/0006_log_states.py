@@ -20,6 +20,6 @@ DROP TRIGGER log_state_change ON reports_app_report;
 
 class Migration(migrations.Migration):
 
-    dependencies = [("accounts", "0021_activity_append_only"), ("reports_app", "0003_formats_and_cancel")]
+    dependencies = [("accounts", "0021_activity_append_only"), ("reports_app", "0005_same_team")]
 
     operations = [migrations.RunSQL(LOG, UNDO)]

@@ -1,0 +1,1 @@
+"""Inputs that nobody would write, thrown at whatever reads what people send (script/fuzz)."""

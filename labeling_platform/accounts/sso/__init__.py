@@ -1,0 +1,1 @@
+"""Single sign-on by OpenID Connect: allauth's flow, with the checks of the standard that it leaves out."""
