@@ -190,6 +190,8 @@ def test_a_stuck_training_is_canceled(do, workflow) -> None:
     version.refresh_from_db()
     assert version.state == "canceled"
     assert Activity.objects.filter(verb="training canceled", actor__name="Success").exists()
+    by_trigger = Activity.objects.filter(verb="training state", object_id=version.pk).first()
+    assert (by_trigger.data, by_trigger.actor_name) == ({"from": "training", "to": "canceled"}, "Success")
 
 
 def test_a_team_is_paused_and_goes_on(do, team) -> None:
