@@ -8,7 +8,7 @@ import zipfile
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from models_app.backends.base import ItemError, QuotaExceeded
@@ -255,6 +255,7 @@ json_values = st.recursive(
 )
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine
 @given(json_values)
 def test_any_answer_gives_one_result_for_each_picture(value: Any) -> None:
     names = predicting.Names({"T-shirt": "c001", "boots": "boots"}, negatives=True)
