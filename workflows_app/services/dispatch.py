@@ -141,7 +141,8 @@ SET state = d.state, reason = coalesce(d.reason, ''), error_message = coalesce(d
 FROM json_to_recordset(%(lines)s::json) AS d(
     id bigint, token bigint, state text, reason text, error_message text, scores float8[],
     predicted text, confidence float8, "unlike" boolean, delay float8, unit bigint)
-WHERE r.id = d.id AND r.id = ANY (%(ids)s) AND r.token = d.token AND r.state || '' = 'awaiting' AND r.workflow_id + 0 = %(workflow)s
+WHERE r.id = d.id AND r.id = ANY (%(ids)s) AND r.token = d.token
+  AND r.state || '' = 'awaiting' AND r.workflow_id + 0 = %(workflow)s
 RETURNING r.id
 """
 """`|| ''` and `+ 0` keep the planner from the other indexes, the ids lead it to the rows: while a fresh table has no
