@@ -139,7 +139,7 @@ class InShape:
             return answer
         if answer.get("Content-Type", "").startswith("application/json"):
             return answer
-        shape = Shape.CLASSIFY if request.path.endswith("/classify") else Shape.CLASSIFIERS
+        shape = Shape.CLASSIFY if request.path.endswith("/v3/classify") else Shape.CLASSIFIERS
         reason = "The request is too large." if answer.status_code == 413 else "There is nothing at this address."
         if answer.status_code not in {404, 413}:
             reason = "The request cannot be answered."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from typing import Any
 
 import pytest
 from django.core.management import call_command
+from django.db import connection
 from django.test import override_settings
 from ibm_cloud_sdk_core.authenticators import Authenticator, BasicAuthenticator
 from ibm_watson import VisualRecognitionV3
@@ -67,11 +69,21 @@ class World:
     token: IssuedToken
     pending: list[dict[str, int]] = field(default_factory=list)
     shared: dict[str, Any] = field(default_factory=dict)
+    clients: list[VisualRecognitionV3] = field(default_factory=list)
 
     def client(self, auth: Authenticator | None = None) -> VisualRecognitionV3:
         client = VisualRecognitionV3(VERSION, auth or BasicAuthenticator("apikey", self.token.text))
         client.set_service_url(self.url + BASE)
+        self.clients.append(client)
         return client
+
+    def hang_up(self) -> None:
+        """End the clients' connections: a thread of the server, with its session of the database, waits at each."""
+        for client in self.clients:
+            client.http_client.close()
+        deadline = time.monotonic() + 5
+        while len(sessions()) > 1 and time.monotonic() < deadline:
+            time.sleep(0.05)
 
     def new_token(self, *scopes: str, team: Team | None = None, actor: User | None = None) -> IssuedToken:
         with team_scope(team or self.team):
@@ -102,6 +114,13 @@ class World:
         return str(self.shared["shapes"])
 
 
+def sessions() -> list[int]:
+    """The sessions that the database has now, ours included."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pid FROM pg_stat_activity WHERE datname = current_database() AND usename = current_user")
+        return [pid for (pid,) in cursor.fetchall()]
+
+
 def make_team(slug: str) -> tuple[Team, User]:
     team = create_team(organization=slug, name=slug, slug=slug)
     switch_feature(team=team, feature=Feature.ML_ASSISTED_LABELING, on=True, actor=None)
@@ -125,7 +144,8 @@ def open_world(files: Path, cache: Path) -> Iterator[World]:
             world.token = world.new_token()
             patch.setattr(tasks.train, "delay_on_commit", lambda **ids: world.pending.append(ids))
             yield world
+            world.hang_up()
     finally:
         patch.undo()
         server.stop()
-        call_command("flush", verbosity=0, interactive=False)
+        call_command("flush", verbosity=0, interactive=False, reset_sequences=False)
