@@ -1,4 +1,4 @@
-"""Pictures that came with a request: kept as files of the team, read by its trainings and pages, named by nobody else."""
+"""Pictures that came with a request: files of the team, read by its trainings and pages, named by nobody else."""
 
 from __future__ import annotations
 

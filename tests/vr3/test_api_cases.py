@@ -32,7 +32,7 @@ NAMES = {"circles", "squares", "stripes"}
 
 @pytest.fixture
 def transactional_db(world: World) -> World:
-    """The world's database: emptied after the module, not after each test. By this name pytest-django knows to make it."""
+    """The world's database, emptied after the module. By this name pytest-django knows that it has to make one."""
     return world
 
 
