@@ -1,11 +1,11 @@
 """Pictures of a request, and what classifiers say of them.
 
 The classifier runs in the web process, in the request's thread. A task would have to hand the pictures over through
-the database or the broker, wait behind whatever the workers do, and poll for its answer, which for twenty small
-pictures costs more than the second of work itself. The price is the embedder: a second at the first request and about
-150 MB for each web process that is asked to classify, and for none while VR3_API_ENABLED is off. Whoever wants to keep
-it out of the pages' processes runs a web process of its own with the setting on. At most two requests compute at the
-same time in one process, so that pages do not starve; nothing is written to the database.
+the database or the broker, wait behind whatever the workers do, and poll for its answer. The price is the embedder: a
+second at the first request and about 150 MB for each web process that is asked to classify, and for none while
+VR3_API_ENABLED is off. Whoever wants to keep it out of the pages' processes runs a web process of its own with the
+setting on. Two requests compute at the same time in one process and two more may wait; whoever comes then is told to
+try again (429), so that pages keep their threads. Nothing is written to the database.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import IO, Any
 
@@ -29,7 +30,10 @@ from .shapes import Problem, problem_of_picture
 THRESHOLD = 0.5
 MOST_CLASSIFIERS = 20
 DIGITS = 6
-_computing = threading.BoundedSemaphore(2)
+PLACES, AT_ONCE = 4, 2
+TRY_AGAIN = 5
+_places = threading.BoundedSemaphore(PLACES)
+_computing = threading.BoundedSemaphore(AT_ONCE)
 
 
 @dataclass(frozen=True)
@@ -183,6 +187,19 @@ class Line:
     def as_json(self) -> dict[str, Any]:
         found: dict[str, Any] = {"classifiers": self.classifiers, **self.names}
         return found | {"classifiers": [], "error": dict(self.error)} if self.error else found
+
+
+@contextmanager
+def place() -> Iterator[None]:
+    """One of the few places of this process. Raises Problem (429) when all are taken."""
+    if not _places.acquire(blocking=False):
+        raise Problem(
+            429, "The server is classifying all that it can. Try again.", headers={"Retry-After": str(TRY_AGAIN)}
+        )
+    try:
+        yield
+    finally:
+        _places.release()
 
 
 def classify(*, asked: Asked, pictures: Iterable[Given], threshold: float) -> dict[str, Any]:

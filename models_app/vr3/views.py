@@ -47,7 +47,8 @@ def _classified(request: ApiRequest, form: Form) -> HttpResponseBase:
     if not form.files and not form.texts.get("url"):
         raise Problem(400, "There is no picture: send images_file or url.", error_id="input_error")
     asked = classifying.asked_for(form.texts)
-    found = classifying.classify(asked=asked, pictures=classifying.pictures_of(form), threshold=threshold)
+    with classifying.place():
+        found = classifying.classify(asked=asked, pictures=classifying.pictures_of(form), threshold=threshold)
     return json_answer(found)
 
 

@@ -565,6 +565,27 @@ def test_case35_one_bad_picture_among_good_ones(world: World, client: VisualReco
     assert error.value.status_code == 413
 
 
+def test_case35_too_many_at_once(world: World, client: VisualRecognitionV3) -> None:
+    from models_app.vr3 import classifying
+
+    taken = [classifying.place() for _ in range(classifying.PLACES)]
+    for place in taken:
+        place.__enter__()
+    try:
+        with pytest.raises(ApiException, match="Try again") as error:
+            client.classify(images_file=file_of(picture("circles", 1), "a.jpg"), classifier_ids=[world.shapes])
+    finally:
+        for place in taken:
+            place.__exit__(None, None, None)
+    assert (error.value.status_code, error.value.http_response.headers["Retry-After"]) == (429, "5")
+    assert (
+        client.classify(
+            images_file=file_of(picture("circles", 1), "a.jpg"), classifier_ids=[world.shapes]
+        ).get_status_code()
+        == 200
+    )
+
+
 # --- who may ------------------------------------------------------------------------------------------
 
 
