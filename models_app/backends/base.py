@@ -43,16 +43,51 @@ class ModelNotFound(Permanent):
     pass
 
 
+class RateLimited(Transient):
+    """The service asks for a pause of `retry_after` seconds."""
+
+    def __init__(self, message: str, *, retry_after: float, code: str = "rate_limited") -> None:
+        super().__init__(message, code=code)
+        self.retry_after = retry_after
+
+
+class QuotaExceeded(Permanent):
+    """Nothing works over this connection until its plan allows more; all its work should pause."""
+
+
+class AuthFailed(Permanent):
+    """The service does not accept the credentials; the connection is broken until somebody changes them."""
+
+
+class TooLarge(Permanent):
+    """More bytes than the service takes."""
+
+
+class Misconfigured(Permanent):
+    """What answers is not the expected service, or it cannot be reached safely."""
+
+
 class Canceled(Exception):
     """Raised by a progress callback to stop a training."""
 
 
 @dataclass(frozen=True)
 class Capabilities:
-    """A backend's limits as data, so that forms and CSV checks speak of them before anything is sent."""
+    """A backend's limits as data, so that forms and CSV checks speak of them before anything is sent.
+
+    `min_per_class` counts all pictures of a class, those that will be held out included. Above `max_per_class` (None:
+    no limit) a fixed sample is trained on. `charges`: each picture that is trained on or asked for may cost
+    something. `aliases`: labels may be sent under other names. The byte limits (None: none) are what one class's
+    pictures and all of them may take when they are sent, after they were made small.
+    """
 
     remote: bool = False
+    charges: bool = False
+    aliases: bool = False
     min_per_class: int = 10
+    max_per_class: int | None = None
+    max_class_bytes: int | None = None
+    max_total_bytes: int | None = None
     warn_per_class: int = 50
     advised_per_class: int = 150
     little_gain_above: int = 5000

@@ -20,8 +20,11 @@ MIN_CAP = 5
 SAME = 0.9999
 
 
-def group_near_duplicates(vectors: np.ndarray, labels: Sequence[str]) -> list[int]:
-    """A group number for each row of vectors (n, d). Equal pictures share a group whatever their label."""
+def group_near_duplicates(vectors: np.ndarray, labels: Sequence[str], cuts: Sequence[float] = CUTS) -> list[int]:
+    """A group number for each row of vectors (n, d). Equal pictures share a group whatever their label.
+
+    `cuts` are the cosines tried, lowest first; those of the default suit the embedder's vectors.
+    """
     roots = unit_roots(vectors)
     centred = roots - roots.mean(axis=0)
     units = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-12)
@@ -32,7 +35,7 @@ def group_near_duplicates(vectors: np.ndarray, labels: Sequence[str]) -> list[in
     names = np.asarray(labels)
     for label in sorted(set(labels)):
         members = np.flatnonzero(names == label)
-        for first, second in _links(units[members]):
+        for first, second in _links(units[members], cuts):
             parent.join(int(members[first]), int(members[second]))
     return parent.numbers()
 
@@ -44,12 +47,12 @@ def _equal_rows(vectors: np.ndarray) -> list[list[int]]:
     return [rows for rows in seen.values() if len(rows) > 1]
 
 
-def _links(units: np.ndarray) -> list[tuple[int, int]]:
+def _links(units: np.ndarray, cuts: Sequence[float]) -> list[tuple[int, int]]:
     """Pairs to join within one label, at the lowest cut that keeps its groups small."""
     count = len(units)
     cap = max(MIN_CAP, int(count * MAX_SHARE))
-    pairs = _pairs_above(units, CUTS[0])
-    for cut in CUTS:
+    pairs = _pairs_above(units, cuts[0])
+    for cut in cuts:
         chosen = [(first, second) for first, second, cosine in pairs if cosine > cut]
         forest = _Forest(count)
         for first, second in chosen:

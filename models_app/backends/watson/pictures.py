@@ -1,0 +1,63 @@
+"""Pictures as they are sent: small JPEGs, which also keep every training inside the service's limits."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from PIL import Image, ImageOps
+
+from ..base import BadImage
+
+if TYPE_CHECKING:
+    import numpy as np
+
+LONG_SIDE = 320
+SMALLER_SIDE = 224
+QUALITY = 90
+THUMBNAIL = 16
+CUTS = (0.95, 0.98, 0.99)
+
+
+def small_jpeg(data: bytes, side: int = LONG_SIDE) -> bytes:
+    """A JPG or PNG as JPEG: upright, RGB on white, its long side at most `side`. Raises BadImage."""
+    try:
+        opened = Image.open(io.BytesIO(data), formats=["JPEG", "PNG"])
+        opened.draft("RGB", (side * 2, side * 2))
+        image = _upright_rgb(opened)
+        image.thumbnail((side, side), Image.Resampling.BICUBIC, reducing_gap=3)
+        out = io.BytesIO()
+        image.save(out, "JPEG", quality=QUALITY)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise BadImage("The picture is damaged and cannot be read.", code="decode_failed") from error
+    return out.getvalue()
+
+
+def _upright_rgb(image: Image.Image) -> Image.Image:
+    image = ImageOps.exif_transpose(image)
+    if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
+        layer = image.convert("RGBA")
+        image = Image.new("RGB", layer.size, "white")
+        image.paste(layer, mask=layer.getchannel("A"))
+    return image.convert("RGB")
+
+
+def group_pictures(jpegs: Sequence[bytes], labels: Sequence[str]) -> list[int]:
+    """Near-duplicates by their thumbnails: 16x16 grey, joined when these are almost the same picture."""
+    if not jpegs:
+        return []
+    import numpy as np
+
+    from ..similar import group_near_duplicates  # brings scikit-learn, which a web process does not need
+
+    return group_near_duplicates(np.stack([_thumbnail(data) for data in jpegs]), labels, CUTS)
+
+
+def _thumbnail(data: bytes) -> np.ndarray:
+    import numpy as np
+
+    image = Image.open(io.BytesIO(data), formats=["JPEG"])
+    image.draft("L", (THUMBNAIL * 4, THUMBNAIL * 4))
+    grey = image.convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)
+    return np.asarray(grey, np.float32).reshape(-1)
