@@ -76,6 +76,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "labeling_platform.lib.logs.RequestLog",
     "labeling_platform.lib.api.ErrorShape",
+    "models_app.vr3.door.InShape",
     "labeling_platform.lib.guards.SecurityHeaders",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -351,9 +352,12 @@ SECURE_REFERRER_POLICY = "same-origin"
 SECURE_CROSS_ORIGIN_OPENER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 1000
+# The API that is compatible with Watson Visual Recognition v3 (models_app/vr3). Its limit is that of the service.
+VR3_API_ENABLED = env.bool("VR3_API_ENABLED", default=False)
+VR3_MAX_BYTES = 256 * 1024 * 1024
 DATA_UPLOAD_MAX_NUMBER_FILES = 5
 # A request larger than the largest CSV with its form around it is refused before it is read.
-REQUEST_MAX_BYTES = CSV_MAX_BYTES + 1024 * 1024
+REQUEST_MAX_BYTES = max(CSV_MAX_BYTES, VR3_MAX_BYTES if VR3_API_ENABLED else 0) + 1024 * 1024
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
         "default-src": [NONE],

@@ -8,6 +8,7 @@ from labeling_platform.accounts.invitation_views import invitation
 from labeling_platform.accounts.views import home, view_as_stop
 from labeling_platform.api import api
 from labeling_platform.api_docs import api_docs, openapi
+from models_app.vr3.views import identity_view
 
 team_urls = [
     path("", include("labeling_platform.accounts.urls")),
@@ -27,6 +28,8 @@ urlpatterns = [
     path("api/", api_docs, name="api_docs"),
     path("api/v1/openapi.json", openapi, name="openapi"),
     path("api/v1/", api.urls),
+    path("visual-recognition/api/", include("models_app.vr3.urls")),
+    path("identity/token", identity_view, name="identity_token"),
     path("invite/<str:token>/", invitation, name="invitation"),
     path("view-as/stop/", view_as_stop, name="view_as_stop"),
     path("admin/", admin.site.urls),

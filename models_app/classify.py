@@ -19,8 +19,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django_scopes import get_scope
 
 from labeling_platform.accounts.models import Team
-from labeling_platform.lib import storage
-from labeling_platform.lib.images import FetchError, FetchPolicy, fetch_image, policy_from_settings
+from labeling_platform.lib import storage, stored
+from labeling_platform.lib.images import FetchError, FetchPolicy, fetch_image, inspect_image, policy_from_settings
 
 from .backends import get_backend
 from .backends.base import BadImage, ClassifierBackend, ItemResult, ModelNotFound, Permanent
@@ -170,18 +170,37 @@ def load_pictures(
     backend: ClassifierBackend,
     *,
     policy: FetchPolicy | None = None,
+    stored_by: Team | None = None,
     tick: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[Key, Picture | Unreadable]]:
-    """Fetch and decode the pictures in threads; (key, picture or reason) as they come. `tick` as in load_ahead."""
-    load = partial(_load, backend, policy or policy_from_settings())
+    """Fetch and decode the pictures in threads; (key, picture or reason) as they come. `tick` as in load_ahead.
+
+    `stored_by`: names of pictures that this team has stored (lib/stored.py) are read, too. Without it they are refused.
+    """
+    load = partial(_load, backend, policy or policy_from_settings(), stored_by.pk if stored_by else None)
     return load_ahead(items, load, threads=settings.IMAGE_FETCH_THREADS, tick=tick)
 
 
-def _load(backend: ClassifierBackend, policy: FetchPolicy, url: str) -> Picture | Unreadable:
+def _load(backend: ClassifierBackend, policy: FetchPolicy, team_id: int | None, url: str) -> Picture | Unreadable:
     try:
-        fetched = fetch_image(url, policy)
+        if team_id is not None and stored.is_stored(url):
+            fetched = stored.read_picture(url, team_id=team_id)
+        else:
+            fetched = fetch_image(url, policy)
         with _decoding:
             return Picture(fetched.content_hash, backend.prepare(fetched.data))
+    except FetchError as error:
+        return Unreadable(error.code, error.message, transient=error.transient)
+    except BadImage as error:
+        return Unreadable(error.code, error.message)
+
+
+def prepare_picture(backend: ClassifierBackend, data: bytes) -> Picture | Unreadable:
+    """A picture whose bytes are here already."""
+    try:
+        inspect_image(data)
+        with _decoding:
+            return Picture(hashlib.sha256(data).hexdigest(), backend.prepare(data))
     except FetchError as error:
         return Unreadable(error.code, error.message, transient=error.transient)
     except BadImage as error:

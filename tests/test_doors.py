@@ -30,6 +30,12 @@ TABLE: dict[str, tuple[int | str, int | str]] = {
     "api/v1/openapi.json": (200, 200),
     "api/v1/": (404, 404),
     "invite/<str:token>/": (404, 404),
+    "visual-recognition/api/v3/classify": (404, 404),  # off, as all of these
+    "visual-recognition/api/v3/classifiers": (404, 404),
+    "visual-recognition/api/v3/classifiers/<str:classifier_id>": (404, 404),
+    "visual-recognition/api/v3/classifiers/<str:classifier_id>/core_ml_model": (404, 404),
+    "visual-recognition/api/v3/user_data": (404, 404),
+    "identity/token": (404, 404),
     "view-as/stop/": (405, 405),
     "samples/<str:name>.csv": (404, 404),
     "samples/<str:name>": (404, 404),

@@ -66,11 +66,16 @@ class ApiTokenAuth(HttpBearer):
 
     def authenticate(self, request: Any, token: str) -> ApiToken:
         """The token; request.team, .actor, .membership and .features are set. Raises ApiError."""
-        found = find_token(token.strip())
+        found = self.admit(request, find_token(token.strip()))
+        _check_size(request)
+        return found
+
+    def admit(self, request: Any, found: ApiToken | None) -> ApiToken:
+        """Let the request in with this token, however it was shown: as `authenticate`, without looking at its size."""
         if found is None:
             raise _unknown("token_unknown", f"There is no such token. {TOKENS}")
-        actor = _creator(found)
-        _limit(found)
+        actor = creator_of(found)
+        count_use(found)
         with team_scope(found.team):
             membership = Membership.objects.select_related("user").filter(team=found.team, user=actor).first()
             if membership is None:
@@ -80,7 +85,6 @@ class ApiTokenAuth(HttpBearer):
         request.token, request.team, request.actor = found, found.team, actor
         request.membership, request.features = membership, features
         self._check(found, membership, features)
-        _check_size(request)
         return found
 
     def _check(self, token: ApiToken, membership: Membership, features: set[str]) -> None:
@@ -100,7 +104,7 @@ def _unknown(code: str, message: str) -> ApiError:
     return ApiError(401, code, message, headers=HEADERS_OF_401)
 
 
-def _creator(token: ApiToken) -> User:
+def creator_of(token: ApiToken) -> User:
     """Who made a token that works. Raises ApiError for one that does not."""
     if token.revoked_at is not None:
         raise _unknown("token_revoked", "This token was revoked. Make a new one.")
@@ -113,7 +117,7 @@ def _creator(token: ApiToken) -> User:
     return token.created_by
 
 
-def _limit(token: ApiToken) -> None:
+def count_use(token: ApiToken) -> None:
     """Raises ApiError when the token was used too often in this minute. Without the cache nothing is counted."""
     try:
         allowed = allow_attempt("api", str(token.pk), limit=settings.API_REQUESTS_PER_MINUTE, seconds=WINDOW)

@@ -15,6 +15,7 @@ from django.core.files.storage import default_storage
 from django.urls import reverse
 
 from labeling_platform.lib.images import FetchError, fetch_image, policy_from_settings, thumbnail
+from labeling_platform.lib.stored import is_stored, read_picture
 
 from .models import Team
 
@@ -48,6 +49,12 @@ def _signer(team: Team) -> signing.Signer:
     return signing.Signer(salt=f"picture:{team.pk}")
 
 
+def copies_of(team: Team, image_url: str) -> list[str]:
+    """The names that our copies of a picture have in the storage, whether they were made or not."""
+    digest = hashlib.sha256(image_url.encode()).hexdigest()
+    return [f"t/{team.pk}/pictures/{digest[:2]}/{digest}-{size}.jpg" for size in SIZES]
+
+
 def picture_bytes(team: Team, image_url: str, size: str) -> bytes:
     """Our JPEG copy of the picture, fetched and stored the first time. Raises FetchError when it cannot be had."""
     digest = hashlib.sha256(image_url.encode()).hexdigest()
@@ -57,9 +64,13 @@ def picture_bytes(team: Team, image_url: str, size: str) -> bytes:
             return bytes(file.read())
     except FileNotFoundError:
         pass
-    data = thumbnail(fetch_image(image_url, policy_from_settings()).data, SIZES[size])
+    if is_stored(image_url):
+        fetched = read_picture(image_url, team_id=team.pk)
+    else:
+        fetched = fetch_image(image_url, policy_from_settings())
+    data = thumbnail(fetched.data, SIZES[size])
     default_storage.save(name, ContentFile(data))
     return data
 
 
-__all__ = ["SIZES", "FetchError", "picture_bytes", "picture_url", "read_token"]
+__all__ = ["SIZES", "FetchError", "copies_of", "picture_bytes", "picture_url", "read_token"]

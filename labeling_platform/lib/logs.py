@@ -22,6 +22,7 @@ SECRETS = (
     (re.compile(r"(://[^:/\s@]*:)[^@/\s]+@"), r"\1...@"),
     (re.compile(r"\b(Bearer|Basic) [A-Za-z0-9._~+/=-]+"), r"\1 ..."),
     (re.compile(r"(mll_live_[0-9A-Za-z]{6})[0-9A-Za-z]+"), r"\1..."),
+    (re.compile(r"\beyJ[\w-]+\.[\w-]+\.[\w-]+"), "eyJ..."),
 )
 SANE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{7,63}")
 QUIET = ("/healthz", "/readyz", "/metrics", "/static/")

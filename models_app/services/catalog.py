@@ -10,8 +10,9 @@ from django.db import IntegrityError, models, transaction
 
 from labeling_platform.accounts import quotas
 from labeling_platform.accounts.models import Team, User
+from labeling_platform.accounts.pictures import copies_of
 from labeling_platform.accounts.services import record
-from labeling_platform.lib import storage
+from labeling_platform.lib import storage, stored
 from labeling_platform.lib.errors import Refused
 from labeling_platform.lib.uploads import receive
 
@@ -94,6 +95,14 @@ def deletion_refusal(*, model: CustomModel) -> str:
     return f"“{model}” is used by {' and '.join(users)}. Delete that first, then the model." if users else ""
 
 
+def stored_files(model: CustomModel) -> list[str]:
+    """The files of the model's pictures that came without an address, and of our copies of them."""
+    pictures = TrainingImage.objects.filter(model=model, image_url__startswith=stored.SCHEME)
+    addresses = list(pictures.values_list("image_url", flat=True))
+    copies = [name for address in addresses for name in copies_of(model.team, address)]
+    return [stored.file_of(address) for address in addresses] + copies
+
+
 def delete_model(*, model: CustomModel, actor: User | None) -> None:
     """Delete a model with its data, versions, evaluations and files.
 
@@ -110,6 +119,7 @@ def delete_model(*, model: CustomModel, actor: User | None) -> None:
                 file_of(ref)
                 for ref in ModelVersion.objects.filter(model=model).exclude(ref="").values_list("ref", flat=True)
             ),
+            *stored_files(model),
         ]
         record(team=model.team, actor=actor, verb="model deleted", obj=model)
         HoldoutPrediction.objects.filter(version__model=model).delete()

@@ -167,7 +167,8 @@ class _Reading:
         """One try at each picture; returns those that failed for a passing reason."""
         again: list[TrainingImage] = []
         by_id = {image.pk: image for image in images}
-        loaded = load_pictures([(image.pk, image.image_url) for image in images], self.backend, tick=self.tick)
+        items = [(image.pk, image.image_url) for image in images]
+        loaded = load_pictures(items, self.backend, stored_by=self.held.version.team, tick=self.tick)
         for batch in in_batches(self._counted(loaded), BATCH):
             self._embed([(by_id[pk], picture) for pk, picture in batch if isinstance(picture, Picture)])
             for pk, picture in batch:
