@@ -13,6 +13,7 @@ from .base import (
     Capabilities,
     Health,
     ItemResult,
+    ModelNotFound,
     Problem,
     TrainingSpec,
     TrainingState,
@@ -80,7 +81,10 @@ class DigestBackend:
 
     def predict(self, ref: str, features: Sequence[bytes]) -> list[ItemResult]:
         if ref not in self._classes:
-            self._classes[ref] = self.artifacts.load(ref).decode().split("\n")
+            try:
+                self._classes[ref] = self.artifacts.load(ref).decode().split("\n")
+            except FileNotFoundError as error:
+                raise ModelNotFound("The model file is gone. Train the model again.", code="artifact_gone") from error
         return [ItemResult(_scores(digest, self._classes[ref])) for digest in features]
 
     def delete(self, ref: str) -> None:
