@@ -116,5 +116,3 @@ def connection_delete(request: TeamRequest, connection_pk: int) -> HttpResponse:
             status = 422
     context = {"connection": connection, "reason": services.connection_refusal(connection=connection)}
     return render(request, "models/connection_delete.html", context, status=status)
-
-

@@ -36,7 +36,9 @@ class ModelForm(forms.Form):
         if not connections:
             del self.fields["backend"]
             return
-        links = [(key, f"Connection “{one}”, at {host_of(one.url)}{_ill(one)}") for key, one in self.connections.items()]
+        links = [
+            (key, f"Connection “{one}”, at {host_of(one.url)}{_ill(one)}") for key, one in self.connections.items()
+        ]
         self.fields["backend"].choices = [("", _("On this platform")), *links]  # type: ignore[attr-defined]
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -24,10 +24,12 @@ from labeling_platform.lib.turns import AllBusy, turn
 
 from .backends import REMOTE
 from .backends.base import AuthFailed, BackendError, Capabilities, Misconfigured, QuotaExceeded, Transient
-from .backends.watson import Connection, WatsonBackend
 from .hosts import origin_of, url_problem
 from .models import WatsonConnection
 from .states import Auth, ConnectionState
+
+if TYPE_CHECKING:  # it loads much, so a process that never asks a service does without
+    from .backends.watson import Connection, WatsonBackend
 
 NO_CONNECTION = "The connection of this model is gone. Make a new model with another one."
 LOST = (
@@ -45,6 +47,8 @@ def is_remote(kind: str) -> bool:
 def limits_of(kind: str) -> Capabilities:
     """The limits of a kind of backend, without loading what it computes with."""
     if is_remote(kind):
+        from .backends.watson import Connection, WatsonBackend
+
         return WatsonBackend(Connection(url="", auth=Auth.NONE)).capabilities()
     return Capabilities()
 
@@ -65,6 +69,8 @@ def open_remote(
         raise Misconfigured(f"The connection “{link}” cannot be used. {problem}", code="host_not_allowed")
     if not even_if_ill:
         _refuse_ill(link)
+    from .backends.watson import WatsonBackend
+
     team = get_scope().get("team")
     return WatsonBackend(_access(link, team), details=details, gate=_gate_of(link), meter=_meter_of(link, team))
 
@@ -90,6 +96,8 @@ def _refuse_ill(link: WatsonConnection) -> None:
 
 
 def _access(link: WatsonConnection, team: Team | None) -> Connection:
+    from .backends.watson import Connection
+
     try:
         secret = unseal(link.secret_sealed)
     except Unsealable:

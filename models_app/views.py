@@ -25,6 +25,7 @@ from .forms import ModelForm
 from .models import CustomModel, HoldoutPrediction, ModelVersion, TrainingImage, TrainingUpload
 from .presenting import class_bars, model_cards, page_context, train_note, training_steps, version_result
 from .querysets import class_counts, error_counts
+from .remote import limits_of
 from .states import VersionState
 
 may_view = team_view(may=VIEW, feature=Feature.ML_ASSISTED_LABELING)
@@ -49,9 +50,7 @@ def model_new(request: TeamRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         try:
             name = form.cleaned_data["name"]
-            model = services.create_model(
-                team=request.team, name=name, actor=request.user, connection=form.connection
-            )
+            model = services.create_model(team=request.team, name=name, actor=request.user, connection=form.connection)
             return redirect("models:detail", team_slug=request.team.slug, pk=model.pk)
         except Refused as refused:
             form.add_error("name", refused.message)
@@ -60,7 +59,9 @@ def model_new(request: TeamRequest) -> HttpResponse:
 
 def get_model(request: TeamRequest, pk: int) -> CustomModel:
     """The team's model, or 404."""
-    return get_object_or_404(CustomModel.objects.select_related("current", "team", "connection"), pk=pk, team=request.team)
+    return get_object_or_404(
+        CustomModel.objects.select_related("current", "team", "connection"), pk=pk, team=request.team
+    )
 
 
 @require_safe
@@ -83,6 +84,7 @@ def train_page(request: TeamRequest, model: CustomModel, form: CsvFileForm, stat
     context = {
         **page_context(request, model, "train"),
         "form": form,
+        "limits": limits_of(model.backend),
         "uploads": uploads,
         "steps": training_steps(running) if running else [],
         "bars": class_bars(counts, error_counts(model)),

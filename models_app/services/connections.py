@@ -62,15 +62,7 @@ def save_connection(
     goes only where the person who knows it sends it.
     """
     saved = connection or WatsonConnection(team=team, created_by=actor)
-    before = (saved.url, saved.auth, saved.iam_url, saved.username) if connection else None
-    saved.name, saved.at_once = " ".join(access.name.split()), access.at_once
-    saved.url, saved.auth = access.url.strip().rstrip("/"), access.auth
-    saved.iam_url = access.iam_url.strip().rstrip("/") if access.auth == Auth.IAM else ""
-    saved.username = access.username.strip() if access.auth == Auth.BASIC else ""
-    _refuse_wrong(saved)
-    moved = before is not None and before != (saved.url, saved.auth, saved.iam_url, saved.username)
-    _put_secret(saved, access.secret, moved=moved)
-    saved.state, saved.reason, saved.checked_at = ConnectionState.OK, "", None
+    fill_connection(connection=saved, access=access)
     verb = "connection changed" if connection else "connection made"
     try:
         with transaction.atomic():
@@ -82,6 +74,20 @@ def save_connection(
             raise
         raise Refused(f"There is already a connection named “{saved.name}”.", code="name") from None
     return saved
+
+
+def fill_connection(*, connection: WatsonConnection, access: Access) -> None:
+    """Put what a person said into a connection, without saving it. Refuses as save_connection, but for the name."""
+    saved = connection
+    before = (saved.url, saved.auth, saved.iam_url, saved.username) if saved.pk else None
+    saved.name, saved.at_once = " ".join(access.name.split()), access.at_once
+    saved.url, saved.auth = access.url.strip().rstrip("/"), access.auth
+    saved.iam_url = access.iam_url.strip().rstrip("/") if access.auth == Auth.IAM else ""
+    saved.username = access.username.strip() if access.auth == Auth.BASIC else ""
+    _refuse_wrong(saved)
+    moved = before is not None and before != (saved.url, saved.auth, saved.iam_url, saved.username)
+    _put_secret(saved, access.secret, moved=moved)
+    saved.state, saved.reason, saved.checked_at = ConnectionState.OK, "", None
 
 
 def _refuse_wrong(saved: WatsonConnection) -> None:
@@ -121,9 +127,9 @@ def check_connection(*, connection: WatsonConnection) -> Health:
     try:
         health = open_remote(connection, even_if_ill=True).check()
     except BackendError as error:
-        health = Health(False, error.message)
+        health = Health(False, error.message, error.code)
     state = ConnectionState.OK if health.ok else connection.status
-    if getattr(health, "code", "") in BREAKS:
+    if health.code in BREAKS:
         state = ConnectionState.BROKEN
     note_state(connection, state, "" if health.ok else health.message)
     return health

@@ -53,19 +53,18 @@ def _predict(evaluation: Evaluation) -> bool:
     answers = classify(version=evaluation.version, items=[(pk, row.image_url) for pk, row in waiting.items()])
     trouble = ""
     for batch in in_batches(answers, SAVE_EVERY):
-        later = [answer.message for _, answer in batch if _is_for_later(answer)]
-        trouble = later[0] if later else trouble
-        changed = [_fill(waiting[pk], answer) for pk, answer in batch if not _is_for_later(answer)]
+        changed = []
+        for pk, answer in batch:
+            if isinstance(answer, Unreadable) and answer.of_service and answer.transient:
+                trouble = answer.message
+            else:
+                changed.append(_fill(waiting[pk], answer))
         if not _save(evaluation, changed):
             return False
     if trouble:
         return _put_back(evaluation, trouble)
     held = Evaluation.objects.filter(pk=evaluation.pk, token=evaluation.token)
     return bool(PredictionState.move(held, PredictionState.DONE, lease_until=None))
-
-
-def _is_for_later(answer: Scored | Unreadable) -> bool:
-    return isinstance(answer, Unreadable) and answer.of_service and answer.transient
 
 
 def _put_back(evaluation: Evaluation, trouble: str) -> bool:

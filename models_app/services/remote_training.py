@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import secrets
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 
 from ..backends.base import BackendError, TrainingSpec, TrainingState
-from ..backends.watson import WatsonBackend
 from ..models import ModelVersion
 from ..remote import LOST, open_remote, watched
 from ..states import VersionState
 from .claims import Claim
 from .training import fail_training
+
+if TYPE_CHECKING:
+    from ..backends.watson import WatsonBackend
 
 FIRST_POLL, GROWTH, LONGEST_POLL = 10.0, 1.5, 60.0
 DEADLINE = timedelta(hours=2)
