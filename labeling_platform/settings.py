@@ -416,10 +416,11 @@ def _table(name: str) -> object:
 
 UNFOLD = {
     "SITE_TITLE": "Customer success console",
-    "SITE_HEADER": "Customer success console",
+    "SITE_HEADER": "Customer success",
     "SITE_URL": "/",
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("img/mark.svg")}],
     "STYLES": [lambda request: static("css/console.css")],
     "SIDEBAR": {
         "show_search": False,

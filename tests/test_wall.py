@@ -18,7 +18,7 @@ from labeling_platform.lib import storage, wall
 from models_app.models import CustomModel
 from workflows_app.models import Workflow, WorkflowRow
 
-from .test_tenancy import TABLE, World, address, ask, make_world, worlds  # noqa: F401
+from .test_tenancy import TABLE, WITH_IDS, World, address, ask, make_world, worlds  # noqa: F401
 
 
 def tenant_models() -> list[type[models.Model]]:
@@ -244,7 +244,7 @@ def test_without_the_first_wall_managers_do_not_filter(no_first_wall: None, thei
         assert "team_id" not in str(WorkflowRow.objects.all().query).partition("WHERE")[2]
 
 
-@pytest.mark.parametrize("name", TABLE)
+@pytest.mark.parametrize("name", WITH_IDS)
 def test_without_the_first_wall_ids_of_another_team_are_still_not_found(
     name: str,
     worlds: tuple[World, World],  # noqa: F811

@@ -188,7 +188,8 @@ def used_now(team: Team) -> dict[str, int]:
 
 def _use(team: Team, what: str, amount: int) -> None:
     """Add to today's row and keep it locked until the transaction ends, so that others who use it wait."""
-    assert what in COUNTED
+    if what not in COUNTED:
+        raise ValueError(what)
     with connection.cursor() as cursor:
         cursor.execute(
             f"INSERT INTO accounts_teamusage (team_id, day, {what}) VALUES (%s, %s, %s)"  # noqa: S608 - of COUNTED

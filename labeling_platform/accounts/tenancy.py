@@ -71,6 +71,8 @@ def team_view(
             request.membership, request.team, request.looks_only = membership, membership.team, looking is not None
             team = membership.team
             request.features = SimpleLazyObject(lambda: enabled_features(team))
+            if looking is not None and (why := viewing.refusal(request, may)):
+                return _refuse(request, why)
             if team.needs_second_factor and not has_second_factor(request.user):
                 return _refuse(request, _factor_reason())
             if not membership.may(may):
@@ -79,7 +81,7 @@ def team_view(
                 return _refuse(request, CONTACT)
             with team_scope(membership.team), acting(request.user.pk):
                 if looking is not None:
-                    return _look(request, may, lambda: view(request, **kwargs))
+                    return _look(request, lambda: view(request, **kwargs))
                 response = view(request, **kwargs)
                 _note_download(request, response)
                 return response
@@ -94,9 +96,9 @@ def _refuse(request: Any, why: str) -> HttpResponseBase:
     return render(request, "403.html", {"exception": why}, status=403)
 
 
-def _look(request: Any, may: str, page: Callable[[], HttpResponseBase]) -> HttpResponseBase:
+def _look(request: Any, page: Callable[[], HttpResponseBase]) -> HttpResponseBase:
     """The page for a member of staff who looks at the team, or why they do not get it."""
-    answer = viewing.refusal(request, may) or viewing.look(request, page)
+    answer = viewing.look(request, page)
     return _refuse(request, answer) if isinstance(answer, str) else answer
 
 

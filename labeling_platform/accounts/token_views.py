@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from allauth.account.internal.flows.reauthentication import is_reauthentication_required
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.http import urlencode
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_variables
 from django.views.decorators.http import require_POST, require_safe
@@ -75,7 +78,14 @@ def _row(token: ApiToken, roles: dict[int, str]) -> dict[str, Any]:
 @sensitive_variables("issued")
 @team_view(may=EDIT)
 def make(request: TeamRequest) -> HttpResponse:
-    """Make a token and show it, this one time."""
+    """Make a token and show it, this one time; who signed in a while ago is asked for the password before.
+
+    A session that somebody else sits down at is not enough for a way in that lasts (reference/reliability.md C6).
+    """
+    if is_reauthentication_required(request, app="api"):
+        messages.info(request, "Confirm that it is you, then make the token.")
+        back = reverse("teams:tokens", kwargs={"team_slug": request.team.slug})
+        return redirect(f"{reverse('account_reauthenticate')}?{urlencode({'next': back})}")
     form = TokenForm(request.POST, role=request.membership.role)
     if form.is_valid():
         try:

@@ -41,7 +41,7 @@ def home(request: HttpRequest) -> HttpResponse:
 @team_view(may=ENTER)
 def team_home(request: TeamRequest) -> HttpResponse:
     """The part of the site where this role works. Who enters a team comes back to it after the next sign-in."""
-    if request.user.last_team_id != request.team.pk:
+    if request.user.last_team_id != request.team.pk and not request.looks_only:
         User.objects.filter(pk=request.user.pk).update(last_team=request.team)
     if not request.membership.may(VIEW):
         return redirect("contribute:list", team_slug=request.team.slug)

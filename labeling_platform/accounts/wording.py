@@ -91,7 +91,8 @@ def on_what(entry: Activity) -> str:
 
 def details(entry: Activity) -> str:
     """The rest in a line: "reason: trial over, until: 1 May"."""
-    said = {key: entry.data[key] for key in DETAILS if entry.data.get(key) not in ("", None)}
+    shown = "" if entry.object_name else "feature"  # what it is about stands in on_what already
+    said = {key: entry.data[key] for key in DETAILS if key != shown and entry.data.get(key) not in ("", None)}
     return ", ".join(f"{DETAILS[key]}: {_detail(key, value)}" for key, value in said.items())
 
 

@@ -12,6 +12,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
+from django_scopes import scopes_disabled
 
 from labeling_platform.accounts.models import Activity, ApiToken, Team, User
 from labeling_platform.accounts.permissions import Role
@@ -21,6 +22,7 @@ from labeling_platform.accounts.tenancy import team_scope
 from labeling_platform.accounts.tokens import PATTERN, find_token, hash_of, make_token, note_use, revoke_token
 from labeling_platform.lib.errors import Refused
 from labeling_platform.lib.logs import scrub
+from tests.conftest import PASSWORD
 
 Clients = Callable[[User], Client]
 
@@ -159,7 +161,17 @@ def page(team: Team) -> str:
 
 def make(client: Client, team: Team, **given) -> object:
     data = {"name": "nightly", "scopes": ["read"], "days": "30", **given}
+    client.post(reverse("account_reauthenticate"), {"password": PASSWORD})
     return client.post(reverse("teams:token_make", args=[team.slug]), data)
+
+
+def test_who_signed_in_long_ago_is_asked_for_the_password(team: Team, mate: User, client_for: Clients) -> None:
+    client, url = client_for(mate), reverse("teams:token_make", args=[team.slug])
+    answer = client.post(url, {"name": "nightly", "scopes": ["read"], "days": 90})
+    assert answer["Location"] == "/accounts/reauthenticate/?next=%2Ft%2Ffootwear%2Fapi%2F"
+    assert client.post(answer["Location"], {"password": PASSWORD, "next": page(team)})["Location"] == page(team)
+    with scopes_disabled():
+        assert not ApiToken.objects.exists()
 
 
 def test_the_page_shows_a_new_token_once(team: Team, mate: User, client_for: Clients) -> None:

@@ -82,7 +82,7 @@ def test_the_overview_of_nothing_says_so(client) -> None:
     assert 'class="chart"' not in page
 
 
-def test_plots_load_nothing_from_other_hosts(client, team) -> None:
+def test_plots_load_nothing_from_other_hosts(client, team, all_scopes) -> None:
     TeamUsage.objects.create(team=team, day=datetime.now(UTC).date(), rows=1)
     answer = client.get("/admin/")
     assert "script-src 'self'" in answer["Content-Security-Policy"]
@@ -190,6 +190,8 @@ def test_a_stuck_training_is_canceled(do, workflow) -> None:
     version.refresh_from_db()
     assert version.state == "canceled"
     assert Activity.objects.filter(verb="training canceled", actor__name="Success").exists()
+    by_trigger = Activity.objects.filter(verb="training state", object_id=version.pk).first()
+    assert (by_trigger.data, by_trigger.actor_name) == ({"from": "training", "to": "canceled"}, "Success")
 
 
 def test_a_team_is_paused_and_goes_on(do, team) -> None:

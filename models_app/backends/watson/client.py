@@ -9,7 +9,7 @@ from typing import Any
 
 from ..base import Misconfigured
 from .connection import Connection
-from .errors import NOT_THE_SERVICE, translated
+from .errors import NOT_THE_SERVICE, bad_credentials, translated
 
 API_VERSION = "2018-03-19"
 TIMEOUTS = {"create": (10, 600), "classify": (10, 120)}
@@ -30,9 +30,11 @@ class Client:
     def call(self, action: str, method: str, **arguments: Any) -> dict[str, Any]:
         """The SDK's method of that name; the answer's JSON object, {} for an empty one. Raises as errors.translated."""
         timeout = TIMEOUTS.get(action, OTHER_TIMEOUT)
+        self._kept.sent = False
         with self.gate():
             service = self._service()
             self._sign_in(service)
+            self._kept.sent = True
             with translated(action):
                 done = getattr(service, method)(**arguments, timeout=timeout, allow_redirects=False)
         result = done.get_result()
@@ -43,6 +45,11 @@ class Client:
                 return {}  # old servers answer with an empty or untyped body
             raise Misconfigured(NOT_THE_SERVICE, code="not_the_service")
         return result
+
+    @property
+    def sent(self) -> bool:
+        """Did this thread's last call come as far as its request, past the gate and the token service?"""
+        return bool(getattr(self._kept, "sent", False))
 
     def _service(self) -> Any:
         service = getattr(self._kept, "service", None)
@@ -90,6 +97,8 @@ def _make_authenticator(connection: Connection) -> Any:
     from ibm_cloud_sdk_core import authenticators as kinds
 
     secret = connection.secret
+    if connection.auth != "none" and not secret:
+        raise bad_credentials()
     try:
         if connection.auth == "iam":
             made = kinds.IAMAuthenticator(secret, url=connection.iam_url or None)
@@ -102,8 +111,8 @@ def _make_authenticator(connection: Connection) -> Any:
         if connection.auth == "none":
             return kinds.NoAuthAuthenticator()
     except ValueError as error:
-        raise Misconfigured("The credentials are incomplete or have characters that cannot be.") from error
-    raise Misconfigured(f"There is no way to sign in called “{connection.auth}”.")
+        raise bad_credentials() from error
+    raise Misconfigured(f"There is no way to sign in called “{connection.auth}”.", code="bad_credentials")
 
 
 def _make_service(connection: Connection) -> Any:

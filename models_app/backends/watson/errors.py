@@ -55,14 +55,25 @@ def translated(action: str) -> Iterator[None]:
             "The service's TLS certificate is not valid for this address. Correct the URL or the certificate.",
             code="tls",
         ) from error
-    except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema) as error:
+    except (requests.exceptions.InvalidHeader, UnicodeError) as error:
+        raise bad_credentials() from error
+    except (
+        requests.exceptions.InvalidURL,
+        requests.exceptions.MissingSchema,
+        requests.exceptions.InvalidSchema,
+    ) as error:
         raise Misconfigured("The service URL is not a valid address.", code="bad_url") from error
     except requests.exceptions.Timeout as error:
         raise Transient("The service did not answer in time.", code="timeout") from error
-    except requests.exceptions.JSONDecodeError as error:
+    except (requests.exceptions.JSONDecodeError, RecursionError) as error:
         raise Misconfigured(NOT_THE_SERVICE, code="not_the_service") from error
     except (requests.exceptions.RequestException, OSError) as error:
         raise Transient("The service could not be reached.", code="unreachable") from error
+
+
+def bad_credentials() -> Misconfigured:
+    """For credentials that cannot even be sent."""
+    return Misconfigured("The credentials are incomplete or have characters that cannot be.", code="bad_credentials")
 
 
 def _no_sdk() -> Misconfigured:
@@ -121,7 +132,7 @@ def _about_key(text: str) -> bool:
 def _json_of(response: Any) -> Any:
     try:
         return response.json()
-    except (AttributeError, ValueError):
+    except (AttributeError, ValueError, RecursionError):
         return None
 
 
@@ -152,7 +163,7 @@ def _text_of(body: Any) -> str:
 
 def clean(text: str) -> str:
     """A stranger's words for people: one line, no control characters, not too long."""
-    return re.sub(r"[\s\x00-\x1f\x7f]+", " ", text).strip()[:TEXT_LENGTH]
+    return re.sub(r"[\s\x00-\x1f\x7f]+", " ", text).strip()[:TEXT_LENGTH].strip()
 
 
 def _said(text: str) -> str:
@@ -162,9 +173,9 @@ def _said(text: str) -> str:
 def _pause(response: Any) -> float:
     """Seconds of a Retry-After header, a number or a date; at most an hour."""
     value = str(getattr(response, "headers", {}).get("Retry-After", "")).strip()
-    if value.isdigit():
+    if value.isdecimal():
         return min(float(value), LONGEST_PAUSE)
     try:
         return min(max(0.0, parsedate_to_datetime(value).timestamp() - time.time()), LONGEST_PAUSE)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return USUAL_PAUSE

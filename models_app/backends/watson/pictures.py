@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-import numpy as np
 from PIL import Image, ImageOps
 
 from ..base import BadImage
-from ..similar import group_near_duplicates
+
+if TYPE_CHECKING:
+    import numpy as np
 
 LONG_SIDE = 320
 SMALLER_SIDE = 224
@@ -45,10 +47,16 @@ def group_pictures(jpegs: Sequence[bytes], labels: Sequence[str]) -> list[int]:
     """Near-duplicates by their thumbnails: 16x16 grey, joined when these are almost the same picture."""
     if not jpegs:
         return []
+    import numpy as np
+
+    from ..similar import group_near_duplicates  # brings scikit-learn, which a web process does not need
+
     return group_near_duplicates(np.stack([_thumbnail(data) for data in jpegs]), labels, CUTS)
 
 
 def _thumbnail(data: bytes) -> np.ndarray:
+    import numpy as np
+
     image = Image.open(io.BytesIO(data), formats=["JPEG"])
     image.draft("L", (THUMBNAIL * 4, THUMBNAIL * 4))
     grey = image.convert("L").resize((THUMBNAIL, THUMBNAIL), Image.Resampling.BOX)

@@ -117,15 +117,27 @@ class Predictor:
         given: dict[str, float] = {}
         for item in classes if isinstance(classes, list) else []:
             name, score = (item.get("class"), item.get("score")) if isinstance(item, dict) else (None, None)
-            if isinstance(score, bool) or not isinstance(score, (int, float)) or not math.isfinite(score):
+            number = _number(score)
+            if number is None:
                 return ItemResult(None, BAD_SCORES)
-            given[str(name)] = min(1.0, max(0.0, float(score)))
+            given[str(name)] = min(1.0, max(0.0, number))
         if self.names.aliases is None:
             return ItemResult(given)
         scores = {label: given.get(name, 0.0) for label, name in self.names.aliases.items()}
         if self.names.negatives:
             scores[NEGATIVE] = 1.0 - max(scores.values(), default=0.0)
         return ItemResult(scores)
+
+
+def _number(score: Any) -> float | None:
+    """The score as a finite number; None for anything else."""
+    if isinstance(score, bool) or not isinstance(score, (int, float)):
+        return None
+    try:
+        number = float(score)
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _item_error(error: Any) -> ItemError:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import random
 import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from ..base import (
     Misconfigured,
     ModelNotFound,
     ProgressCallback,
+    RateLimited,
     TrainingSpec,
     TrainingState,
     Transient,
@@ -37,8 +37,6 @@ ENTRY_OVERHEAD = 160
 """More than a zip adds for one picture: two headers with a short name."""
 FORM_OVERHEAD = 1_000_000
 LOOK_AGAIN_AFTER = 5.0
-UNCLEAR = {"not_the_service"}
-"""Codes of permanent errors after which a create may have worked nevertheless (an answer nobody can read)."""
 
 
 @dataclass(frozen=True)
@@ -113,8 +111,9 @@ def _keep(sets: Sets, label: str, count: int, seed: int) -> None:
     pictures = sets.by_label[label]
     if len(pictures) <= count:
         return
-    order = sorted(range(len(pictures)), key=lambda place: hashlib.sha256(pictures[place]).digest())
-    chosen = sorted(random.Random(seed).sample(order, count))  # noqa: S311  # a sample, no secret
+    salt = str(seed).encode()
+    order = sorted(range(len(pictures)), key=lambda place: hashlib.sha256(salt + pictures[place]).digest())
+    chosen = sorted(order[:count])
     sets.left_out[label] = sets.left_out.get(label, 0) + len(pictures) - count
     sets.by_label[label] = [pictures[place] for place in chosen]
 
@@ -189,7 +188,7 @@ class Trainer:
             try:
                 state = _state_of(self.client.call("create", "create_classifier", **arguments))
             except BackendError as error:
-                if not _unclear(error):
+                if not (self.client.sent and _unclear(error)):
                     raise
                 state = self._reconcile(token, error)
         self.meter(sets.count())
@@ -243,8 +242,8 @@ class Trainer:
 
 
 def _unclear(error: BackendError) -> bool:
-    """May the create have worked? RateLimited is a clear no."""
-    return (isinstance(error, Transient) and error.code != "rate_limited") or error.code in UNCLEAR
+    """May the create have worked? RateLimited is a clear no, an answer that nobody can read is none."""
+    return (isinstance(error, Transient) and not isinstance(error, RateLimited)) or error.code == "not_the_service"
 
 
 def _state_of(answer: Mapping[str, Any], ref: str = "") -> TrainingState:

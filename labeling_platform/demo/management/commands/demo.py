@@ -26,6 +26,7 @@ from labeling_platform.accounts.addresses import vouch_for
 from labeling_platform.accounts.models import Feature, Team, User
 from labeling_platform.accounts.permissions import Role
 from labeling_platform.accounts.tenancy import team_scope
+from labeling_platform.lib.wall import acting
 from labeling_platform.sample_views import table_bytes
 from models_app import services as models
 from models_app import tasks as model_tasks
@@ -57,7 +58,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         password = self._password()
         team, owner = self._people(password)
-        with team_scope(team):
+        with team_scope(team), acting(owner.pk):
             model = self._trained_model(team, owner)
             job = self._job(model, owner)
             self._workflow(team, model, job, owner)
