@@ -64,7 +64,7 @@ class ConnectionForm(forms.Form):
     url = forms.CharField(
         label=_("Service URL"),
         max_length=300,
-        help_text=_("Everything before /v3, for example https://gpu.example.com/instances/1."),
+        help_text=_("Everything before /v3, for example https://gpu.example.com/visual-recognition/api."),
         widget=forms.TextInput(attrs={"autocomplete": "off", "inputmode": "url", "autocapitalize": "none"}),
         error_messages={"required": _("Enter the address of the service.")},
     )
