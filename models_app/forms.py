@@ -7,9 +7,9 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
+from .access import Access
 from .hosts import host_of
 from .models import MOST_AT_ONCE, WatsonConnection
-from .services.connections import Access
 from .states import Auth
 
 

@@ -1,5 +1,6 @@
 """What can be done with models: each function is one thing the product can do."""
 
+from ..access import Access
 from ..ingest import read_evaluation, read_training
 from .catalog import (
     create_model,
@@ -9,7 +10,6 @@ from .catalog import (
     receive_training,
 )
 from .connections import (
-    Access,
     check_connection,
     choosable_connections,
     connection_refusal,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
@@ -14,6 +13,7 @@ from labeling_platform.accounts.services import record
 from labeling_platform.lib.errors import Refused
 from labeling_platform.lib.sealing import Unsealable, reseal, seal
 
+from ..access import Access
 from ..backends.base import BackendError, Health
 from ..hosts import host_of, url_problem
 from ..models import MOST_AT_ONCE, ConnectionUse, CustomModel, ModelVersion, RemoteLeftover, WatsonConnection
@@ -23,22 +23,6 @@ from ..states import Auth, ConnectionState
 NAME_LENGTH = 100
 BREAKS = {"auth_failed"}
 """Answers to a test that break a connection; a service that is away for a while does not."""
-
-
-@dataclass(frozen=True)
-class Access:
-    """What a person says of a connection. An empty `secret` keeps the one that is there."""
-
-    name: str
-    url: str
-    auth: str = Auth.IAM
-    iam_url: str = ""
-    username: str = ""
-    secret: str = ""
-    at_once: int = 8
-
-    def __repr__(self) -> str:
-        return f"Access({self.name!r})"
 
 
 def connections_of(team: Team) -> list[WatsonConnection]:
