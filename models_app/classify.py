@@ -30,6 +30,8 @@ from .remote import LOST, is_remote, open_remote, watched
 
 Key = TypeVar("Key")
 BATCH = 32
+REQUEST = 20
+"""Pictures that a service elsewhere takes at once; between requests the caller keeps its leases."""
 _decoding = threading.BoundedSemaphore(4)  # a PNG of 40 million pixels takes 160 MB while it is decoded
 
 
@@ -141,20 +143,24 @@ def classify(
         if not had:
             continue
         features = features_of(version.team, backend, [picture for _, picture in had], version.feature_version)
-        results = _predict(version, backend, [features[picture.content_hash] for _, picture in had])
+        results = _predict(version, backend, [features[picture.content_hash] for _, picture in had], tick)
         for (key, _), result in zip(had, results, strict=True):
             yield key, result if isinstance(result, Unreadable) else as_answer(result, version.outcomes)
 
 
 def _predict(
-    version: ModelVersion, backend: ClassifierBackend, features: Sequence[bytes]
+    version: ModelVersion, backend: ClassifierBackend, features: Sequence[bytes], tick: Callable[[], None]
 ) -> Sequence[ItemResult | Unreadable]:
     """As the backend's. What hinders a service elsewhere becomes each picture's reason, which may be a passing one."""
     if not is_remote(version.backend):
         return backend.predict(version.ref, features)
     try:
+        found: list[ItemResult | Unreadable] = []
         with watched(version.connection):
-            return backend.predict(version.ref, features)
+            for some in in_batches(features, REQUEST):
+                tick()
+                found += backend.predict(version.ref, some)
+        return found
     except BackendError as error:
         if isinstance(error, ModelNotFound):
             ModelVersion.objects.filter(pk=version.pk, error="").update(error=LOST)

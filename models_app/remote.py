@@ -54,9 +54,13 @@ def limits_of(kind: str) -> Capabilities:
 
 
 def open_remote(
-    link: WatsonConnection | None, *, details: Mapping[str, Any] | None = None, even_if_ill: bool = False
+    link: WatsonConnection | None,
+    *,
+    details: Mapping[str, Any] | None = None,
+    even_if_ill: bool = False,
+    wait: float = WAIT_FOR_TURN,
 ) -> WatsonBackend:
-    """The backend behind a connection, for the team whose scope is open.
+    """The backend behind a connection, for the team whose scope is open. A request waits `wait` seconds for its turn.
 
     Raises Misconfigured when its hosts are not allowed (any more) or its secret cannot be opened, and unless
     `even_if_ill` AuthFailed when it is known to be broken and QuotaExceeded when it is paused: nothing is sent then.
@@ -72,7 +76,7 @@ def open_remote(
     from .backends.watson import WatsonBackend
 
     team = get_scope().get("team")
-    return WatsonBackend(_access(link, team), details=details, gate=_gate_of(link), meter=_meter_of(link, team))
+    return WatsonBackend(_access(link, team), details=details, gate=_gate_of(link, wait), meter=_meter_of(link, team))
 
 
 def hosts_problem(link: WatsonConnection) -> str:
@@ -116,15 +120,15 @@ def _access(link: WatsonConnection, team: Team | None) -> Connection:
     )
 
 
-def _gate_of(link: WatsonConnection) -> Callable[[], Any]:
+def _gate_of(link: WatsonConnection, wait: float) -> Callable[[], Any]:
     @contextmanager
     def gate() -> Iterator[None]:
-        held = turn(f"connection:{link.pk}", places=link.at_once, wait=WAIT_FOR_TURN)
+        held = turn(f"connection:{link.pk}", places=link.at_once, wait=wait)
         try:
             held.__enter__()
         except AllBusy:
             raise Transient(
-                f"All {link.at_once} requests that “{link}” may have at once were taken for a minute.",
+                f"All {link.at_once} requests that “{link}” may have at once were taken all the time.",
                 code="all_busy",
             ) from None
         try:

@@ -21,6 +21,7 @@ from ..remote import note_state, open_remote
 from ..states import Auth, ConnectionState
 
 NAME_LENGTH = 100
+TEST_WAIT = 5.0
 BREAKS = {"auth_failed"}
 """Answers to a test that break a connection; a service that is away for a while does not."""
 
@@ -109,7 +110,7 @@ def check_connection(*, connection: WatsonConnection) -> Health:
     A good answer makes a broken or paused connection work again.
     """
     try:
-        health = open_remote(connection, even_if_ill=True).check()
+        health = open_remote(connection, even_if_ill=True, wait=TEST_WAIT).check()
     except BackendError as error:
         health = Health(False, error.message, error.code)
     state = ConnectionState.OK if health.ok else connection.status
