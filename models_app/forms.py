@@ -12,6 +12,8 @@ from .hosts import host_of
 from .models import MOST_AT_ONCE, WatsonConnection
 from .states import Auth
 
+HERE = "local"
+
 
 class ModelForm(forms.Form):
     """Asks for a model's name and, where there is a choice, where it is trained; the rest is the service's question."""
@@ -25,8 +27,9 @@ class ModelForm(forms.Form):
     )
     backend = forms.ChoiceField(
         label=_("Where it is trained and asked"),
-        required=False,
+        initial=HERE,
         widget=forms.RadioSelect,
+        error_messages={"required": _("Choose where the model is trained.")},
         help_text=_("It stays so for this model. Over a connection, small copies of all pictures go to that service."),
     )
 
@@ -39,7 +42,7 @@ class ModelForm(forms.Form):
         links = [
             (key, f"Connection “{one}”, at {host_of(one.url)}{_ill(one)}") for key, one in self.connections.items()
         ]
-        self.fields["backend"].choices = [("", _("On this platform")), *links]  # type: ignore[attr-defined]
+        self.fields["backend"].choices = [(HERE, _("On this platform")), *links]  # type: ignore[attr-defined]
 
     @property
     def connection(self) -> WatsonConnection | None:
@@ -78,8 +81,8 @@ class ConnectionForm(forms.Form):
     )
     secret = forms.CharField(
         label=_("Key, password or token"),
-        required=False,
         max_length=4000,
+        error_messages={"required": _("Enter the key, password or token.")},
         widget=forms.PasswordInput(render_value=False, attrs={"autocomplete": "new-password"}),
     )
     iam_url = forms.CharField(
@@ -103,6 +106,7 @@ class ConnectionForm(forms.Form):
             kwargs["initial"] = {name: getattr(connection, name) for name in names}
         super().__init__(*args, **kwargs)
         has = connection is not None and connection.secret_sealed
+        self.fields["secret"].required = not has and self.data.get("auth") != Auth.NONE
         self.fields["secret"].help_text = (
             _("Kept encrypted and never shown. Leave it empty to keep the one that is there.")
             if has

@@ -109,7 +109,7 @@ def _steps_elsewhere(version: ModelVersion) -> list[dict[str, Any]]:
     """A training on a service elsewhere, once it was sent or is being sent."""
     queued, trained = version.state == VersionState.QUEUED, version.stage == "measuring"
     if not version.ref:
-        detail = "sending" if version.stage == "submitting" else "no answer yet, it will be tried again"
+        detail = "no answer yet, it will be tried again" if queued else "sending"
         return [{"label": f"Sent to {version.connection}", "value": 0, "max": 0, "detail": detail}]
     done: dict[str, Any] = {"value": 1, "max": 1, "detail": "done"}
     waiting = {"value": 0, "max": 0, "detail": "waiting for a free worker" if queued else "working"}
