@@ -186,8 +186,8 @@ def run(on: Instance, tables: Tables, name: str, connection: int | None) -> Resu
     seconds = time.monotonic() - began
     say(f"{name}: trained in {seconds:.0f} s, accuracy {version['accuracy']['share']:.1%}; evaluating")
     evaluation = on.upload(f"/models/{model}/evaluations", tables.evaluation)["id"]
-    on.wait(f"/evaluations/{evaluation}", "prediction_state", "done")
-    page = on.ask(f"/evaluations/{evaluation}/rows?limit=100")
+    on.wait(f"/models/{model}/evaluations/{evaluation}", "prediction_state", "done")
+    page = on.ask(f"/models/{model}/evaluations/{evaluation}/rows?limit=100")
     evaluated = {row["image_url"]: row["scores"] for row in page["items"] if row["scores"]}
     say(f"{name}: {len(evaluated)} pictures evaluated; workflow")
     report, failed, pace = workflow(on, tables, name, model)
