@@ -199,7 +199,7 @@ def workflow(on: Instance, tables: Tables, name: str, model: int) -> tuple[dict[
     made = on.ask("/workflows", {"name": name, "kind": "model_only", "model_id": model})["id"]
     upload = on.upload(f"/workflows/{made}/uploads", tables.rows)["id"]
     on.wait(f"/workflows/{made}/uploads/{upload}", "state", "ready")
-    warnings = [one["code"] for one in on.ask(f"/workflows/{made}/launch").get("warnings", [])]
+    warnings = [one["code"] for one in on.ask(f"/workflows/{made}/launch") if one["warning"]]
     began = time.monotonic()
     on.ask(f"/workflows/{made}/launch", {"confirm": warnings})
     while (found := on.ask(f"/workflows/{made}"))["rows_done"] < found["rows"]:
