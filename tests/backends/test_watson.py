@@ -10,7 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
@@ -42,6 +42,7 @@ def test_aliases(classes: list[str], names: list[str]) -> None:
     assert make_aliases([*classes, NEGATIVE]) == dict(zip(classes, names, strict=True))
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine
 @given(st.lists(st.text(max_size=80), unique=True, max_size=30))
 def test_aliases_are_legal_unique_and_repeatable(classes: list[str]) -> None:
     aliases = make_aliases(classes)

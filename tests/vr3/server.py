@@ -11,6 +11,7 @@ import hashlib
 import io
 import json
 import re
+import ssl
 import threading
 import time
 import zipfile
@@ -376,14 +377,16 @@ def _handler(server: WireServer) -> type[BaseHTTPRequestHandler]:
 
 
 @contextmanager
-def wire_server() -> Iterator[WireServer]:
+def wire_server(tls: ssl.SSLContext | None = None) -> Iterator[WireServer]:
     """A running server on a free port of the loopback."""
     state = WireServer()
     listening = ThreadingHTTPServer(("127.0.0.1", 0), _handler(state))
     listening.daemon_threads = True
+    if tls is not None:
+        listening.socket = tls.wrap_socket(listening.socket, server_side=True, do_handshake_on_connect=False)
     thread = threading.Thread(target=listening.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
-    state.url = f"http://127.0.0.1:{listening.server_address[1]}/visual-recognition/api"
+    state.url = f"{'https' if tls else 'http'}://127.0.0.1:{listening.server_address[1]}/visual-recognition/api"
     try:
         yield state
     finally:

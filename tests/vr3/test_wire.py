@@ -9,15 +9,21 @@ from __future__ import annotations
 import io
 import re
 import socket
+import ssl
 import sys
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from models_app.backends.base import (
     AuthFailed,
@@ -35,9 +41,9 @@ from models_app.backends.watson import Connection, WatsonBackend
 from models_app.backends.watson import client as client_module
 from tests.backends.worlds import picture
 
-from . import test_wire_predict
+from . import test_wire_client, test_wire_predict
 from .desk import CLASSES, TOKEN, Desk, pictures, sdk, spec
-from .server import HTML, Fault, WireServer, json_fault
+from .server import HTML, Fault, WireServer, json_fault, wire_server
 
 HERE = {5, 7, 9, 11, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 26, 29, 30, 31, 33, 34, 35}
 RING_3 = {1, 2, 3, 4, 6, 8, 10, 12, 23, 24, 25, 27, 28, 32}
@@ -50,7 +56,7 @@ def test_every_case_of_the_table_has_its_ring() -> None:
     if other.exists():
         there = re.findall(r"^def test_case((?:\d\d_)+)", other.read_text(), re.MULTILINE)
         assert {int(number) for found in there for number in found.strip("_").split("_")} >= RING_3
-    modules: list[ModuleType] = [sys.modules[__name__], test_wire_predict]
+    modules: list[ModuleType] = [sys.modules[__name__], test_wire_client, test_wire_predict]
     names = [name for module in modules for name in vars(module)]
     assert {int(found.group(1)) for name in names if (found := re.match(r"test_case(\d\d)_", name))} == HERE
 
@@ -108,7 +114,9 @@ FAILURES: list[tuple[str, tuple[str, ...], Fault, type[BackendError], str]] = [
     ("200 deep json", ALL, Fault(200, b"[" * 200_000), Misconfigured, "not_the_service"),
     ("400 deep json", ("poll",), Fault(400, b"[" * 200_000), Misconfigured, "not_the_service"),
     ("200 a list", ("find", "poll", "classify"), json_fault(200, []), Misconfigured, "not_the_service"),
-    ("200 other json", ("find",), json_fault(200, {"items": []}), Misconfigured, "not_the_service"),
+    ("200 empty", ("find", "classify"), Fault(200), Misconfigured, "not_the_service"),
+    ("200 empty", ("create",), Fault(200), Transient, "no_classifier_id"),
+    ("200 other json", ("find", "classify"), json_fault(200, {"items": []}), Misconfigured, "not_the_service"),
     ("302", ALL, Fault(302, headers={"Location": "http://127.0.0.1:9/x"}), Misconfigured, "not_the_service"),
 ]
 ROWS = [
@@ -162,6 +170,43 @@ def test_case31_failures_that_need_no_server(server: WireServer) -> None:
         assert (type(caught.value), caught.value.code) == (kind, code), connection
         assert not WatsonBackend(connection).check().ok
     assert server.requests == []
+
+
+def test_case31_a_certificate_of_nobody(server: WireServer, tmp_path: Path, monkeypatch) -> None:
+    """There is no switch that ignores TLS, and the SDK's own from the environment does not count."""
+    monkeypatch.setenv("VISUAL_RECOGNITION_DISABLE_SSL", "true")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(self_signed(tmp_path))
+    with wire_server(tls=context) as other:
+        desk = Desk(other)
+        with pytest.raises(Misconfigured, match="TLS certificate") as caught:
+            desk.backend.poll("x")
+        assert (caught.value.code, other.requests) == ("tls", [])
+
+
+def self_signed(folder: Path) -> Path:
+    """A PEM file with a key and a certificate for 127.0.0.1 that nobody has vouched for."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / "both.pem"
+    plain = serialization.NoEncryption()
+    path.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, plain)
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    return path
 
 
 @pytest.mark.parametrize(
@@ -364,6 +409,11 @@ def test_of_two_with_one_token_the_first_counts(desk: Desk, server: WireServer) 
     assert desk.trained() != first
     assert desk.backend.find_training(TOKEN).ref == first
     assert desk.backend.find_training("abcdef") is None
+
+
+def test_create_answered_with_nothing_is_looked_into(desk: Desk, server: WireServer) -> None:
+    server.fail("create", Fault(200, work=True))
+    assert desk.trained() == next(iter(server.made))
 
 
 # --- polling, listing, deleting -------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any
 
-from ..base import Misconfigured
+from ..base import AuthFailed, Misconfigured
 from .connection import Connection
 from .errors import NOT_THE_SERVICE, bad_credentials, translated
 
@@ -20,6 +20,10 @@ _authenticators: dict[Connection, Any] = {}
 _authenticators_lock = threading.Lock()
 
 
+class OldToken(Exception):
+    """The service refused a token that we had from earlier."""
+
+
 class Client:
     """Sends one request at a time and returns plain data. The session belongs to the thread that made it."""
 
@@ -29,15 +33,13 @@ class Client:
 
     def call(self, action: str, method: str, **arguments: Any) -> dict[str, Any]:
         """The SDK's method of that name; the answer's JSON object, {} for an empty one. Raises as errors.translated."""
-        timeout = TIMEOUTS.get(action, OTHER_TIMEOUT)
         self._kept.sent = False
         with self.gate():
-            service = self._service()
-            self._sign_in(service)
-            self._kept.sent = True
-            with translated(action):
-                done = getattr(service, method)(**arguments, timeout=timeout, allow_redirects=False)
-        result = done.get_result()
+            try:
+                result = self._send(action, method, arguments, again=False)
+            except OldToken:
+                _rewind(arguments)
+                result = self._send(action, method, arguments, again=True)
         if result is None:
             return {}
         if not isinstance(result, dict):
@@ -45,6 +47,26 @@ class Client:
                 return {}  # old servers answer with an empty or untyped body
             raise Misconfigured(NOT_THE_SERVICE, code="not_the_service")
         return result
+
+    def _send(self, action: str, method: str, arguments: dict[str, Any], *, again: bool) -> Any:
+        """One request. Raises OldToken when it is refused for the first time and with a token of earlier.
+
+        A token may end before its time, when its maker starts anew with another key; the connection is not broken.
+        """
+        service = self._service()
+        fresh = self._sign_in(service)
+        self._kept.sent = True
+        timeout = TIMEOUTS.get(action, OTHER_TIMEOUT)
+        try:
+            with translated(action):
+                return getattr(service, method)(**arguments, timeout=timeout, allow_redirects=False).get_result()
+        except AuthFailed as error:
+            if fresh is None:
+                raise
+            self._forget()
+            if fresh or again:
+                raise
+            raise OldToken from error
 
     @property
     def sent(self) -> bool:
@@ -57,26 +79,39 @@ class Client:
             service = self._kept.service = _make_service(self.connection)
         return service
 
-    def _sign_in(self, service: Any) -> None:
+    def _forget(self) -> None:
+        forget(self.connection)
+        self._kept.service = None
+
+    def _sign_in(self, service: Any) -> bool | None:
         """Get the token before the request, so that the token service's troubles are told from the service's own.
 
-        After a failure the authenticator is forgotten: it would make the next caller wait for up to a minute.
+        Returns whether it is a new one; None when none is needed. After a failure the authenticator is forgotten:
+        it would make the next caller wait for up to a minute.
         """
         manager = getattr(service.authenticator, "token_manager", None)
         if manager is None:
-            return
+            return None
+        before = manager.access_token
         try:
             with translated("sign_in"):
-                manager.get_token()
+                return bool(manager.get_token() != before)
         except Exception as error:
-            forget(self.connection)
-            self._kept.service = None
+            self._forget()
             if type(error).__module__.partition(".")[0] == "jwt" or isinstance(error, (TypeError, AttributeError)):
                 raise Misconfigured(
                     "The token service's answer has no token that says when it ends. Check its address.",
                     code="not_the_service",
                 ) from error
             raise
+
+
+def _rewind(arguments: dict[str, Any]) -> None:
+    """Back to the start of every file that a first try has read."""
+    for value in arguments.values():
+        for file in value.values() if isinstance(value, dict) else [value]:
+            if hasattr(file, "seek"):
+                file.seek(0)
 
 
 def forget(connection: Connection) -> None:

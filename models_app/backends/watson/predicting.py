@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..base import ItemError, ItemResult, TooLarge
+from ..base import ItemError, ItemResult, Misconfigured, TooLarge
 from .client import Client
-from .errors import Rejected, clean
+from .errors import NOT_THE_SERVICE, Rejected, clean
 from .names import NEGATIVE
 
 logger = logging.getLogger(__name__)
@@ -93,7 +93,9 @@ class Predictor:
         wanted = {entry_name(place): place for place in batch}
         found: dict[int, ItemResult] = {}
         images = answer.get("images")
-        for image in images if isinstance(images, list) else []:
+        if not isinstance(images, list):
+            raise Misconfigured(NOT_THE_SERVICE, code="not_the_service")
+        for image in images:
             name = image.get("image") if isinstance(image, dict) else None
             place = wanted.get(name.replace("\\", "/").rpartition("/")[2]) if isinstance(name, str) else None
             if place is None or place in found:
