@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.core.exceptions import ImproperlyConfigured
 from django.db import connection as database
 from django.db.models.functions import Now
 from django.utils import timezone
@@ -32,6 +31,7 @@ if TYPE_CHECKING:  # it loads much, so a process that never asks a service does 
     from .backends.watson import Connection, WatsonBackend
 
 NO_CONNECTION = "The connection of this model is gone. Make a new model with another one."
+SWITCHED_OFF = "This installation does not allow services elsewhere now: CLASSIFIER_BACKENDS does not name “watson”."
 LOST = (
     "The service does not know this classifier any more: it was deleted there, or the service lost it. Train the model "
     "again."
@@ -62,11 +62,11 @@ def open_remote(
 ) -> WatsonBackend:
     """The backend behind a connection, for the team whose scope is open. A request waits `wait` seconds for its turn.
 
-    Raises Misconfigured when its hosts are not allowed (any more) or its secret cannot be opened, and unless
-    `even_if_ill` AuthFailed when it is known to be broken and QuotaExceeded when it is paused: nothing is sent then.
+    Raises Misconfigured when the installation does not allow the backend or its hosts (any more) or its secret cannot
+    be opened, and unless `even_if_ill` AuthFailed when it is known to be broken and QuotaExceeded when it is paused: nothing is sent then.
     """
     if "watson" not in settings.CLASSIFIER_BACKENDS:
-        raise ImproperlyConfigured("CLASSIFIER_BACKENDS does not name “watson”.")
+        raise Misconfigured(SWITCHED_OFF, code="switched_off")
     if link is None:
         raise Misconfigured(NO_CONNECTION, code="no_connection")
     if problem := hosts_problem(link):
