@@ -63,7 +63,8 @@ def open_remote(
     """The backend behind a connection, for the team whose scope is open. A request waits `wait` seconds for its turn.
 
     Raises Misconfigured when the installation does not allow the backend or its hosts (any more) or its secret cannot
-    be opened, and unless `even_if_ill` AuthFailed when it is known to be broken and QuotaExceeded when it is paused: nothing is sent then.
+    be opened. Unless `even_if_ill`: AuthFailed when it is known to be broken, QuotaExceeded when it is paused; nothing
+    is sent then.
     """
     if "watson" not in settings.CLASSIFIER_BACKENDS:
         raise Misconfigured(SWITCHED_OFF, code="switched_off")
