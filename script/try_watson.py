@@ -282,6 +282,7 @@ def main() -> int:
     if bool(options.manifest) != bool(options.base_url):
         parser.error("--manifest and --base-url go together")
     allow = {"IMAGE_FETCH_ALLOW": urlsplit(options.base_url).netloc} if options.base_url else {}
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that both instances are stopped
     far = Instance("B", {"VR3_API_ENABLED": "true"})
     near = Instance("A", {"CLASSIFIER_BACKENDS": "local,watson", **allow})
     try:
