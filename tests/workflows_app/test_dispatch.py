@@ -272,7 +272,7 @@ def test_the_plan_of_finishing_reads_no_other_rows(running):
     """Without statistics, as after a large upload, the planner once took all waiting rows for a handful."""
     found = claim(running)
     lines = json.dumps([dispatch._line(running, found[0], scored(boots=0.97)).as_json()])
-    values = {"workflow": running.pk, "version": running.version_id, "lines": lines}
+    values = {"workflow": running.pk, "version": running.version_id, "lines": lines, "ids": [found[0].row_id]}
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO workflows_app_workflowrow (team_id, workflow_id, upload_id, line, image_url, cells, state,"
@@ -283,8 +283,12 @@ def test_the_plan_of_finishing_reads_no_other_rows(running):
         )
         cursor.execute("EXPLAIN " + dispatch._FINISH, values)
         plan = "\n".join(line for (line,) in cursor.fetchall())
+        claiming = {"workflow": running.pk, "team": running.team_id, "limit": 32, "after": 0, "lease": 60.0}
+        cursor.execute("EXPLAIN " + dispatch._CLAIM, claiming)
+        claim_plan = "\n".join(line for (line,) in cursor.fetchall())
     assert "Index Scan using workflows_app_workflowrow_pkey" in plan
-    assert "Index Cond: (id = d.id)" in plan
+    assert "Index Cond: (id = ANY (" in plan
+    assert "Index Cond: (id = several.id)" in claim_plan
 
 
 def test_predicting_asks_the_model_and_writes_what_it_says(tiny, owner):

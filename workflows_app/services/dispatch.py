@@ -141,11 +141,11 @@ SET state = d.state, reason = coalesce(d.reason, ''), error_message = coalesce(d
 FROM json_to_recordset(%(lines)s::json) AS d(
     id bigint, token bigint, state text, reason text, error_message text, scores float8[],
     predicted text, confidence float8, "unlike" boolean, delay float8, unit bigint)
-WHERE r.id = d.id AND r.token = d.token AND r.state || '' = 'awaiting' AND r.workflow_id + 0 = %(workflow)s
+WHERE r.id = d.id AND r.id = ANY (%(ids)s) AND r.token = d.token AND r.state || '' = 'awaiting' AND r.workflow_id + 0 = %(workflow)s
 RETURNING r.id
 """
-"""`|| ''` and `+ 0` keep the planner from the other indexes: while a fresh table has no statistics, it takes rows of a
-workflow in a state to be few, and would read a million of them."""
+"""`|| ''` and `+ 0` keep the planner from the other indexes, the ids lead it to the rows: while a fresh table has no
+statistics, it takes rows of a team, or of a workflow in a state, to be few, and would read a million of them."""
 
 _HINTS = f"""
 SELECT w.team_id, w.id, (
@@ -219,6 +219,7 @@ def finish_rows(*, workflow: Workflow, results: Sequence[tuple[Claim, Answer]], 
                 {
                     "workflow": workflow.pk,
                     "version": workflow.version_id,
+                    "ids": list(lines),
                     "lines": json.dumps([line.as_json() for line in lines.values()], allow_nan=False),
                 },
             )
