@@ -235,6 +235,8 @@ IMAGE_S3_BUCKETS = tuple(env.list("IMAGE_S3_BUCKETS", default=[]))
 IMAGE_FETCH_THREADS = env.int("IMAGE_FETCH_THREADS", default=16)
 IMAGE_FETCH_SECONDS = env.float("IMAGE_FETCH_SECONDS", default=20.0)
 CLASSIFIER_BACKENDS = tuple(env.list("CLASSIFIER_BACKENDS", default=["local"]))
+# Services (host, or host:port) that connections of the backend "watson" may talk to; none: no connection can be made.
+WATSON_HOSTS = tuple(env.list("WATSON_HOSTS", default=[]))
 EMBEDDER = env("EMBEDDER", default="balanced")
 CLASSIFIER_CACHE_DIR = Path(env("CLASSIFIER_CACHE_DIR", default=str(DATA_DIR / "classifier")))
 CLASSIFIER_THREADS = env.int("CLASSIFIER_THREADS", default=1)
@@ -443,6 +445,7 @@ UNFOLD = {
                     {"title": "People", "icon": "person", "link": _table("accounts_user")},
                     {"title": "Models", "icon": "neurology", "link": _table("models_app_custommodel")},
                     {"title": "Trainings", "icon": "model_training", "link": _table("models_app_modelversion")},
+                    {"title": "Connections", "icon": "cable", "link": _table("models_app_watsonconnection")},
                     {"title": "Workflows", "icon": "account_tree", "link": _table("workflows_app_workflow")},
                     {"title": "Jobs", "icon": "task", "link": _table("jobs_app_job")},
                     {"title": "Reports", "icon": "table", "link": _table("reports_app_report")},

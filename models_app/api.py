@@ -30,6 +30,7 @@ from labeling_platform.lib.api import (
     page_of,
     upload_out,
 )
+from labeling_platform.lib.errors import Refused
 from labeling_platform.lib.paging import page_by_key
 
 from . import services, tasks
@@ -46,6 +47,11 @@ class ModelIn(In):
     model_config = example(name="Footwear")
 
     name: Text = Field(description="At most 150 characters, once in the team.", examples=["Footwear"])
+    connection_id: Annotated[int, Field(ge=1, le=2**63 - 1)] | None = Field(
+        default=None,
+        description="A connection of the team (its page Connections) on whose service the model is trained and asked. "
+        "null: on this platform.",
+    )
 
 
 class ClassFigures(Schema):
@@ -89,7 +95,8 @@ class TrainingData(Schema):
 class ModelOut(Schema):
     id: int
     name: str
-    backend: str
+    backend: str = Field(description="local, or watson for a model on a connection")
+    connection_id: int | None
     training_data: TrainingData
     current_version: int | None = Field(description="Number of the version in service; null: not trained yet.")
     outcomes: list[str] = Field(description="Classes of the version in service.")
@@ -138,6 +145,7 @@ def model_out(
         "id": model.pk,
         "name": model.name,
         "backend": model.backend,
+        "connection_id": model.connection_id,
         "training_data": {"rows": data.rows, "classes": data.classes},
         "current_version": model.current.number if model.current else None,
         "outcomes": model.current.outcomes if model.current else [],
@@ -173,13 +181,19 @@ def list_models(request: ApiRequest, limit: Limit = USUAL_ITEMS, after: After = 
 
 
 @operation(router, "POST", "/models", answer=ModelOut, status=201, feature=ML,
-           fields={"name_missing": "name", "name_too_long": "name"})  # fmt: skip
+           fields={"name_missing": "name", "name_too_long": "name", "connection": "connection_id"})  # fmt: skip
 def create_model(request: ApiRequest, data: ModelIn) -> dict[str, Any]:
     """Make an empty model.
 
     409 `name_taken` when the team has one of that name.
     """
-    model = services.create_model(team=request.team, name=data.name, actor=request.actor)
+    connection = None
+    if data.connection_id is not None:
+        usable = {one.pk: one for one in services.choosable_connections(request.team)}
+        connection = usable.get(data.connection_id)
+        if connection is None:
+            raise Refused("Choose one of the connections that your team may use.", code="connection")
+    model = services.create_model(team=request.team, name=data.name, actor=request.actor, connection=connection)
     return model_out(model, {}, {})
 
 

@@ -23,12 +23,15 @@ from labeling_platform.lib import storage, stored
 from labeling_platform.lib.images import FetchError, FetchPolicy, fetch_image, inspect_image, policy_from_settings
 
 from .backends import get_backend
-from .backends.base import BadImage, ClassifierBackend, ItemResult, ModelNotFound, Permanent
+from .backends.base import BackendError, BadImage, ClassifierBackend, ItemResult, ModelNotFound, Permanent
 from .models import ModelVersion, PictureFeatures
 from .pipeline import in_batches, load_ahead
+from .remote import LOST, is_remote, open_remote, watched
 
 Key = TypeVar("Key")
 BATCH = 32
+REQUEST = 20
+"""Pictures that a service elsewhere takes at once; between requests the caller keeps its leases."""
 _decoding = threading.BoundedSemaphore(4)  # a PNG of 40 million pixels takes 160 MB while it is decoded
 
 
@@ -49,11 +52,14 @@ class Scored:
 
 @dataclass(frozen=True)
 class Unreadable:
-    """Why a picture has no answer. `transient`: trying again later may help."""
+    """Why a picture has no answer. `transient`: trying again later may help; `of_service`: the service elsewhere that
+    should have answered is why, not the picture.
+    """
 
     code: str
     message: str
     transient: bool = False
+    of_service: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,14 +143,39 @@ def classify(
         if not had:
             continue
         features = features_of(version.team, backend, [picture for _, picture in had], version.feature_version)
-        results = backend.predict(version.ref, [features[picture.content_hash] for _, picture in had])
+        results = _predict(version, backend, [features[picture.content_hash] for _, picture in had], tick)
         for (key, _), result in zip(had, results, strict=True):
-            yield key, as_answer(result, version.outcomes)
+            yield key, result if isinstance(result, Unreadable) else as_answer(result, version.outcomes)
+
+
+def _predict(
+    version: ModelVersion, backend: ClassifierBackend, features: Sequence[bytes], tick: Callable[[], None]
+) -> Sequence[ItemResult | Unreadable]:
+    """As the backend's. What hinders a service elsewhere becomes each picture's reason, which may be a passing one."""
+    if not is_remote(version.backend):
+        return backend.predict(version.ref, features)
+    try:
+        found: list[ItemResult | Unreadable] = []
+        with watched(version.connection):
+            for some in in_batches(features, REQUEST):
+                tick()
+                found += backend.predict(version.ref, some)
+        return found
+    except BackendError as error:
+        if isinstance(error, ModelNotFound):
+            ModelVersion.objects.filter(pk=version.pk, error="").update(error=LOST)
+            error = ModelNotFound(LOST, code="model_lost")
+        reason = Unreadable(error.code, error.message, transient=error.retryable, of_service=True)
+        return [reason] * len(features)
 
 
 def backend_of(version: ModelVersion) -> ClassifierBackend:
     """The backend that makes features as the version knows them. Raises Permanent when there is none any more."""
-    backend = open_backend(version.backend, embedder=version.details.get("embedder", ""))
+    backend: ClassifierBackend
+    if is_remote(version.backend):
+        backend = open_remote(version.connection, details=version.details)
+    else:
+        backend = open_backend(version.backend, embedder=version.details.get("embedder", ""))
     if backend.feature_version != version.feature_version:
         raise Permanent(
             "This version was trained with an image network that is not in use any more. Train the model again.",

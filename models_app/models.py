@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models.functions import Lower
+from django.utils import timezone
+from django_scopes import ScopedManager
 
-from labeling_platform.accounts.models import TeamOwned
+from labeling_platform.accounts.models import Team, TeamOwned
 from labeling_platform.lib.uploads import CsvUpload, UploadState
 
 from .labels import NEGATIVE
-from .states import ChangeKind, PredictionState, VersionState
+from .states import Auth, ChangeKind, ConnectionState, PredictionState, VersionState
 
 __all__ = [
     "NEGATIVE",
+    "ConnectionUse",
     "CustomModel",
     "DataChange",
     "Evaluation",
@@ -23,9 +28,66 @@ __all__ = [
     "LabelDoubt",
     "ModelVersion",
     "PictureFeatures",
+    "RemoteLeftover",
     "TrainingImage",
     "TrainingUpload",
+    "WatsonConnection",
 ]
+MOST_AT_ONCE = 20
+
+
+class WatsonConnection(models.Model):
+    """A service that speaks IBM Watson Visual Recognition v3, and how to sign in to it. No team: for all teams.
+
+    `secret_sealed` is encrypted (lib/sealing.py) and goes to the service only: no page, log or message has it.
+    `objects` has a team's own connections; what a team may use are these and those for all (`everywhere`, which
+    row-level security cuts down to that).
+    """
+
+    team = models.ForeignKey(Team, null=True, blank=True, on_delete=models.CASCADE, related_name="+")
+    name = models.CharField(max_length=100)
+    url = models.CharField(max_length=300)
+    auth = models.CharField(max_length=10, choices=Auth.choices, default=Auth.IAM)
+    iam_url = models.CharField(max_length=300, blank=True)
+    username = models.CharField(max_length=150, blank=True)
+    secret_sealed = models.TextField(blank=True, editable=False)
+    at_once = models.PositiveSmallIntegerField(default=8)
+    state = models.CharField(max_length=10, choices=ConnectionState.choices, default=ConnectionState.OK)
+    reason = models.CharField(max_length=500, blank=True)
+    checked_at = models.DateTimeField(null=True, blank=True)
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    if TYPE_CHECKING:
+        objects = models.Manager()
+    else:
+        objects = ScopedManager(team="team")
+    everywhere = models.Manager()
+
+    class Meta:
+        ordering = ["name", "id"]
+        base_manager_name = "everywhere"
+        verbose_name = "Watson connection"
+        constraints = [
+            models.UniqueConstraint("team", Lower("name"), name="connection_name_once", nulls_distinct=False),
+            models.CheckConstraint(condition=models.Q(auth__in=Auth.values), name="connection_auth"),
+            models.CheckConstraint(condition=models.Q(state__in=ConnectionState.values), name="connection_state"),
+            models.CheckConstraint(
+                condition=models.Q(at_once__gte=1, at_once__lte=MOST_AT_ONCE), name="connection_at_once"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def status(self) -> ConnectionState:
+        return ConnectionState(self.state)
+
+
+def _to_connection(**options: Any) -> Any:
+    """A reference to a connection of the same team or of all; triggers (migration 0009) see to it, a foreign key
+    that holds the team could not."""
+    return models.ForeignKey(WatsonConnection, null=True, blank=True, db_constraint=False, related_name="+", **options)
 
 
 class CustomModel(TeamOwned):
@@ -33,6 +95,7 @@ class CustomModel(TeamOwned):
 
     name = models.CharField(max_length=150)
     backend = models.CharField(max_length=20, default="local")
+    connection = _to_connection(on_delete=models.PROTECT)
     current = models.ForeignKey("ModelVersion", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
@@ -120,12 +183,16 @@ class ModelVersion(TeamOwned):
 
     `outcomes` are the classes in the order of every scores array, `negative_examples` last. `metrics` are
     computed on the 20% holdout only. `token` and `lease_until` fence a worker that was thought dead.
+
+    A training on a service elsewhere: `remote_token` is part of the name that it has there, written before it is sent,
+    so that it is found again after any fault; no worker waits for it, `next_poll_at` says when to ask again.
     """
 
     model = models.ForeignKey(CustomModel, on_delete=models.CASCADE, related_name="versions")
     number = models.IntegerField()
     state = models.CharField(max_length=10, choices=VersionState.choices, default=VersionState.QUEUED)
     backend = models.CharField(max_length=20)
+    connection = _to_connection(on_delete=models.PROTECT)
     ref = models.CharField(max_length=200, blank=True)
     feature_version = models.CharField(max_length=80, blank=True)
     outcomes = ArrayField(models.CharField(max_length=100), default=list)
@@ -142,6 +209,10 @@ class ModelVersion(TeamOwned):
     token = models.BigIntegerField(default=0)
     attempts = models.IntegerField(default=0)
     lease_until = models.DateTimeField(null=True, blank=True)
+    remote_token = models.CharField(max_length=40, blank=True, default="", db_default="")
+    submitted_at = models.DateTimeField(null=True, blank=True)
+    next_poll_at = models.DateTimeField(null=True, blank=True)
+    poll_seconds = models.FloatField(default=10.0, db_default=10.0)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
@@ -242,3 +313,30 @@ class EvaluationRow(TeamOwned):
     class Meta:
         ordering = ["line"]
         constraints = [models.UniqueConstraint(fields=["evaluation", "line"], name="evaluation_row_once")]
+
+
+class ConnectionUse(TeamOwned):
+    """The ledger: how many pictures a team sent over a connection in a month (UTC). It outlives the connection."""
+
+    connection = _to_connection(on_delete=models.SET_NULL)
+    connection_name = models.CharField(max_length=100)
+    month = models.DateField()
+    images = models.BigIntegerField(default=0)
+
+    class Meta:
+        ordering = ["-month", "connection_name"]
+        constraints = [models.UniqueConstraint(fields=["team", "connection", "month"], name="connection_use_once")]
+
+
+class RemoteLeftover(TeamOwned):
+    """A classifier on a service elsewhere that is to be deleted there: by its id, or by its token without one."""
+
+    connection = _to_connection(on_delete=models.PROTECT)
+    ref = models.CharField(max_length=200, blank=True)
+    remote_token = models.CharField(max_length=40, blank=True)
+    attempts = models.IntegerField(default=0)
+    next_try_at = models.DateTimeField(default=timezone.now)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["id"]

@@ -85,6 +85,8 @@ def _color(count: int) -> str:
 def training_steps(version: ModelVersion) -> list[dict[str, Any]]:
     """The stages of a training that waits or runs, for progress bars: label, value, max, detail."""
     total, stage, done = version.total, version.stage, version.done
+    if version.remote_token:
+        return _steps_elsewhere(version)
     if version.state == VersionState.QUEUED:
         return [{"label": "Waiting for a free worker", "value": 0, "max": 0, "detail": ""}]
     reading = stage in {"", "fetching"}
@@ -101,6 +103,25 @@ def training_steps(version: ModelVersion) -> list[dict[str, Any]]:
     for step, begun in zip(steps, (True, True, stage in {"fitting", "measuring"}, stage == "measuring"), strict=True):
         step["detail"] = _step_detail(step, begun)
     return steps
+
+
+def _steps_elsewhere(version: ModelVersion) -> list[dict[str, Any]]:
+    """A training on a service elsewhere, once it was sent or is being sent."""
+    queued, trained = version.state == VersionState.QUEUED, version.stage == "measuring"
+    if not version.ref:
+        detail = "no answer yet, it will be tried again" if queued else "sending"
+        return [{"label": f"Sent to {version.connection}", "value": 0, "max": 0, "detail": detail}]
+    done: dict[str, Any] = {"value": 1, "max": 1, "detail": "done"}
+    waiting = {"value": 0, "max": 0, "detail": "waiting for a free worker" if queued else "working"}
+    measuring = {"value": version.done, "max": version.total or 1, "detail": f"{version.done:,} of {version.total:,}"}
+    return [
+        {"label": f"Sent to {version.connection}", **done},
+        {"label": "Trained on the service", **(done if trained else waiting)},
+        {
+            "label": "Measured on the holdout",
+            **(measuring if trained else {"value": 0, "max": 1, "detail": "not begun"}),
+        },
+    ]
 
 
 def _step_detail(step: dict[str, Any], begun: bool) -> str:

@@ -67,3 +67,22 @@ class ChangeKind(models.TextChoices):
     DROPPED = "dropped", _("Dropped")
     RESTORED = "restored", _("Taken back")
     CONFIRMED = "confirmed", _("Label confirmed")
+
+
+class Auth(models.TextChoices):
+    """How a connection signs in (backends/watson/connection.py)."""
+
+    IAM = "iam", _("Key, exchanged for short-lived tokens (IAM)")
+    BASIC = "basic", _("User name and password")
+    BEARER = "bearer", _("Bearer token")
+    NONE = "none", _("Nothing")
+
+
+class ConnectionState(States):
+    """A connection works, does not accept us (broken), or allows no more for now (paused). A test may change each."""
+
+    OK = "ok", _("Works")
+    BROKEN = "broken", _("Broken")
+    PAUSED = "paused", _("Paused")
+    moves = nonmember({"ok": {"broken", "paused"}, "broken": {"ok", "paused"}, "paused": {"ok", "broken"}})
+    colors = nonmember({"ok": "green", "broken": "red", "paused": "yellow"})

@@ -18,7 +18,7 @@ from django_scopes import scopes_disabled
 from labeling_platform.accounts.tasks import TeamTask
 
 from . import ingest, services
-from .models import Evaluation, ModelVersion, TrainingUpload
+from .models import Evaluation, ModelVersion, RemoteLeftover, TrainingUpload
 
 log = logging.getLogger(__name__)
 HINT_SECONDS = 15
@@ -45,6 +45,22 @@ def train(*, team_id: int, version_id: int) -> None:
         services.fail_training(version=version, reason="The training took longer than 35 minutes and was stopped.")
 
 
+@shared_task(base=TeamTask, name="models.poll", soft_time_limit=90, time_limit=120)
+def poll(*, team_id: int, version_id: int) -> None:
+    """Ask the service elsewhere how a training is; when it is done, a worker measures it."""
+    version = ModelVersion.objects.select_related("team", "model", "connection").filter(pk=version_id).first()
+    if version is not None and services.poll_training(version=version):
+        train.delay(team_id=team_id, version_id=version_id)
+
+
+@shared_task(base=TeamTask, name="models.delete_remote", soft_time_limit=90, time_limit=120)
+def delete_remote(*, team_id: int, leftover_id: int) -> None:
+    """Delete a classifier on a service elsewhere that is no longer wanted."""
+    leftover = RemoteLeftover.objects.select_related("team", "connection").filter(pk=leftover_id).first()
+    if leftover is not None:
+        services.delete_remote(leftover=leftover)
+
+
 @shared_task(base=TeamTask, name="models.evaluate", soft_time_limit=300, time_limit=330)
 def evaluate(*, team_id: int, evaluation_id: int) -> None:
     """Read an evaluation's file, then predict its pictures."""
@@ -61,6 +77,8 @@ def sweep() -> None:
         services.release_expired_evaluations()
         _resend(read_training, "upload_id", services.unread_uploads())
         _resend(train, "version_id", services.queued_trainings())
+        _resend(poll, "version_id", services.due_polls())
+        _resend(delete_remote, "leftover_id", services.due_leftovers())
         _resend(evaluate, "evaluation_id", services.unfinished_evaluations())
 
 

@@ -1,11 +1,16 @@
 from django.urls import path
 
-from . import care_views, decision_views, evaluation_views, views
+from . import care_views, connection_views, decision_views, evaluation_views, views
 
 app_name = "models"
 urlpatterns = [
     path("", views.model_list, name="list"),
     path("new/", views.model_new, name="new"),
+    path("connections/", connection_views.connections, name="connections"),
+    path("connections/new/", connection_views.connection_new, name="connection_new"),
+    path("connections/<int:connection_pk>/", connection_views.connection_edit, name="connection_edit"),
+    path("connections/<int:connection_pk>/test/", connection_views.connection_test, name="connection_test"),
+    path("connections/<int:connection_pk>/delete/", connection_views.connection_delete, name="connection_delete"),
     path("<int:pk>/", views.model_detail, name="detail"),
     path("<int:pk>/upload/", views.upload, name="upload"),
     path("<int:pk>/train/", views.train, name="train"),

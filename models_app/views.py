@@ -25,6 +25,7 @@ from .forms import ModelForm
 from .models import CustomModel, HoldoutPrediction, ModelVersion, TrainingImage, TrainingUpload
 from .presenting import class_bars, model_cards, page_context, train_note, training_steps, version_result
 from .querysets import class_counts, error_counts
+from .remote import limits_of
 from .states import VersionState
 
 may_view = team_view(may=VIEW, feature=Feature.ML_ASSISTED_LABELING)
@@ -45,10 +46,11 @@ def model_list(request: TeamRequest) -> HttpResponse:
 @may_edit
 def model_new(request: TeamRequest) -> HttpResponse:
     """Ask for a name and make the model."""
-    form = ModelForm(request.POST or None)
+    form = ModelForm(request.POST or None, connections=services.choosable_connections(request.team))
     if request.method == "POST" and form.is_valid():
         try:
-            model = services.create_model(team=request.team, name=form.cleaned_data["name"], actor=request.user)
+            name = form.cleaned_data["name"]
+            model = services.create_model(team=request.team, name=name, actor=request.user, connection=form.connection)
             return redirect("models:detail", team_slug=request.team.slug, pk=model.pk)
         except Refused as refused:
             form.add_error("name", refused.message)
@@ -57,7 +59,9 @@ def model_new(request: TeamRequest) -> HttpResponse:
 
 def get_model(request: TeamRequest, pk: int) -> CustomModel:
     """The team's model, or 404."""
-    return get_object_or_404(CustomModel.objects.select_related("current", "team"), pk=pk, team=request.team)
+    return get_object_or_404(
+        CustomModel.objects.select_related("current", "team", "connection"), pk=pk, team=request.team
+    )
 
 
 @require_safe
@@ -72,14 +76,15 @@ def train_page(request: TeamRequest, model: CustomModel, form: CsvFileForm, stat
     counts = class_counts(model)
     uploads = list(TrainingUpload.objects.filter(model=model).select_related("created_by")[:10])
     versions = list(ModelVersion.objects.filter(model=model).select_related("created_by").defer("details"))
-    latest = ModelVersion.objects.filter(model=model).first()
+    latest = ModelVersion.objects.filter(model=model).select_related("connection").first()
     reading = [upload for upload in uploads if not upload.is_final]
     running = latest if latest and not latest.is_final else None
-    advice = services.training_advice(counts=counts)
+    advice = services.training_advice(counts=counts, backend=model.backend)
     news = services.news(model=model)
     context = {
         **page_context(request, model, "train"),
         "form": form,
+        "limits": limits_of(model.backend),
         "uploads": uploads,
         "steps": training_steps(running) if running else [],
         "bars": class_bars(counts, error_counts(model)),

@@ -17,7 +17,7 @@ const ICONS = [
   "file-spreadsheet", "file-text", "file-upload", "filter", "flag", "forms", "git-branch", "grid-dots", "hand-finger",
   "help-circle", "history", "home", "inbox", "info-circle", "key", "keyboard", "layout-grid", "link", "list", "list-check",
   "loader-2", "lock", "logout", "mail", "menu-2", "moon", "photo", "photo-off", "pencil", "player-pause", "player-play",
-  "plus", "power", "progress", "question-mark", "refresh", "report-analytics", "rocket", "route", "school", "search",
+  "plug-connected", "plus", "power", "progress", "question-mark", "refresh", "report-analytics", "rocket", "route", "school", "search",
   "send", "settings", "shield-check", "sitemap", "sparkles", "star", "sun", "switch-horizontal", "table", "tag", "tags",
   "target", "trash", "trophy", "upload", "user", "user-check", "user-plus", "users", "webhook", "wand", "x",
 ];

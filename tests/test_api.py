@@ -197,6 +197,7 @@ def test_making_a_model(program: Program, scope: Team, mate: User) -> None:
         "id": model.pk,
         "name": "Foot wear",
         "backend": "local",
+        "connection_id": None,
         "training_data": {"rows": 0, "classes": 0},
         "current_version": None,
         "outcomes": [],

@@ -22,7 +22,15 @@ from labeling_platform.accounts.pictures import picture_url
 from labeling_platform.accounts.services import create_team, set_role, switch_feature
 from labeling_platform.accounts.tokens import make_token
 from labeling_platform.lib import storage
-from models_app.models import CustomModel, Evaluation, EvaluationRow, ModelVersion, TrainingImage, TrainingUpload
+from models_app.models import (
+    CustomModel,
+    Evaluation,
+    EvaluationRow,
+    ModelVersion,
+    TrainingImage,
+    TrainingUpload,
+    WatsonConnection,
+)
 from reports_app.models import Report
 from workflows_app.models import Workflow, WorkflowRow, WorkflowUpload
 
@@ -48,6 +56,11 @@ TABLE: dict[str, tuple[str, str]] = {
     "teams:token_revoke": ("POST", "edit"),
     "models:list": ("GET", "view"),
     "models:new": ("GET POST", "edit"),
+    "models:connections": ("GET", "manage"),
+    "models:connection_new": ("GET POST", "manage"),
+    "models:connection_edit": ("GET POST", "manage"),
+    "models:connection_test": ("POST", "manage"),
+    "models:connection_delete": ("GET POST", "manage"),
     "models:detail": ("GET", "view"),
     "models:upload": ("POST", "edit"),
     "models:train": ("POST", "edit"),
@@ -220,12 +233,14 @@ def make_world(slug: str) -> World:
     report = Report.objects.create(team=team, workflow=workflow, state="ready", file=file, size=10)
     invitation = make_invite_link(team=team, role=Role.CONTRIBUTOR, actor=people["owner"]).invitation
     membership = Membership.objects.get(team=team, user=people["viewer"])
+    connection = WatsonConnection.objects.create(team=team, name="C", url="http://127.0.0.1:9")
     token = make_token(team=team, actor=people["member"], name="nightly", scopes=["read"]).token
     return {
         "team": team, "people": people, "model": model, "upload": upload, "evaluation": evaluation, "job": job,
         "page": page, "workflow": workflow, "sent": sent, "row": row, "report": report, "version": version,
         "invitation": invitation, "membership": membership, "gold": gold, "judgment": miss, "place": place,
         "rows": rows, "unit": unit, "file": file, "token": token,
+        "connection": connection,
     }  # fmt: skip
 
 
@@ -271,6 +286,7 @@ def address(name: str, world: World, team: Team) -> str:
             "job_pk": world["job"].pk,
             "unit_pk": world["unit"].pk,
             "token_pk": world["token"].pk,
+            "connection_pk": world["connection"].pk,
             "sample": "rows",
             "number": 1,
             "action": "pause",

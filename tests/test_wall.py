@@ -52,7 +52,10 @@ def test_every_table_of_a_team_has_both_policies(db: None) -> None:
         "SELECT p.tablename, array_agg(p.policyname::text ORDER BY p.policyname) FROM pg_policies p"
         " JOIN pg_class c ON c.relname = p.tablename AND c.relrowsecurity GROUP BY p.tablename"
     )
-    assert dict(found) == {table: ["every_team", "one_team"] for table in TENANT_TABLES}
+    shared = {
+        "models_app_watsonconnection": ["every_team", "one_team", "shared"]
+    }  # those for all teams are read by all
+    assert dict(found) == {table: ["every_team", "one_team"] for table in TENANT_TABLES} | shared
 
 
 def test_the_application_neither_owns_tables_nor_bypasses_policies(db: None) -> None:

@@ -24,6 +24,9 @@ MAY_CHANGE = {
     "accounts.change_teamfeature",
     "accounts.delete_teamfeature",
     "accounts.change_user",
+    "models_app.add_watsonconnection",
+    "models_app.change_watsonconnection",
+    "models_app.delete_watsonconnection",
 }
 MAY_LOOK_IN = {"accounts", "models_app", "jobs_app", "workflows_app", "reports_app"}
 

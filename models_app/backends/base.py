@@ -171,8 +171,11 @@ class ItemResult:
 
 @dataclass(frozen=True)
 class Health:
+    """What a test of a backend found; `code` is that of the error when it is not well."""
+
     ok: bool
     message: str = ""
+    code: str = ""
 
 
 class ArtifactStore(Protocol):

@@ -1,5 +1,6 @@
 """What can be done with models: each function is one thing the product can do."""
 
+from ..access import Access
 from ..ingest import read_evaluation, read_training
 from .catalog import (
     create_model,
@@ -7,6 +8,17 @@ from .catalog import (
     deletion_refusal,
     receive_evaluation,
     receive_training,
+)
+from .connections import (
+    check_connection,
+    choosable_connections,
+    connection_refusal,
+    connections_of,
+    delete_connection,
+    fill_connection,
+    ledger,
+    reseal_secrets,
+    save_connection,
 )
 from .evaluation import (
     HoldoutAccuracy,
@@ -17,6 +29,8 @@ from .evaluation import (
     take_snapshot,
     unfinished_evaluations,
 )
+from .leftovers import delete_remote, due_leftovers
+from .remote_training import due_polls, poll_training
 from .run import run_training
 from .training import (
     Advice,
@@ -32,17 +46,29 @@ from .training import (
 )
 
 __all__ = [
+    "Access",
     "Advice",
     "HoldoutAccuracy",
     "News",
     "Snapshot",
     "cancel_training",
+    "check_connection",
+    "choosable_connections",
+    "connection_refusal",
+    "connections_of",
     "create_model",
+    "delete_connection",
     "delete_model",
+    "delete_remote",
     "deletion_refusal",
+    "due_leftovers",
+    "due_polls",
     "fail_training",
+    "fill_connection",
     "holdout_accuracy",
+    "ledger",
     "news",
+    "poll_training",
     "queued_trainings",
     "read_evaluation",
     "read_training",
@@ -50,8 +76,10 @@ __all__ = [
     "receive_training",
     "release_expired_evaluations",
     "release_expired_trainings",
+    "reseal_secrets",
     "run_evaluation",
     "run_training",
+    "save_connection",
     "start_training",
     "take_snapshot",
     "training_advice",

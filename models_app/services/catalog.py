@@ -25,13 +25,28 @@ from ..models import (
     ModelVersion,
     TrainingImage,
     TrainingUpload,
+    WatsonConnection,
 )
+from ..states import VersionState
+from .connections import choosable_connections
+from .leftovers import leave_remote
 
+LEFT_ALREADY = (VersionState.FAILED, VersionState.CANCELED)
 NAME_LENGTH = 150
 
 
-def create_model(*, team: Team, name: str, actor: User | None, backend: str = "local") -> CustomModel:
-    """Make an empty model. Refuses a name that is empty, too long or already taken in the team (any case)."""
+def create_model(
+    *, team: Team, name: str, actor: User | None, backend: str = "local", connection: WatsonConnection | None = None
+) -> CustomModel:
+    """Make an empty model, with a connection one that is trained on its service (and `backend` is of no matter).
+
+    Refuses a name that is empty, too long or already taken in the team (any case), and a connection that the team may
+    not use (code `connection`).
+    """
+    if connection is not None:
+        backend = "watson"
+        if connection not in choosable_connections(team):
+            raise Refused("Choose one of the connections that your team may use.", code="connection")
     name = " ".join(name.split())
     if not name:
         raise Refused("Give the model a name.", code="name_missing")
@@ -41,7 +56,9 @@ def create_model(*, team: Team, name: str, actor: User | None, backend: str = "l
         )
     try:
         with transaction.atomic():
-            model = CustomModel.objects.create(team=team, name=name, backend=backend, created_by=actor)
+            model = CustomModel.objects.create(
+                team=team, name=name, backend=backend, connection=connection, created_by=actor
+            )
             record(team=team, actor=actor, verb="model created", obj=model)
     except IntegrityError:
         raise Refused(
@@ -106,19 +123,20 @@ def stored_files(model: CustomModel) -> list[str]:
 def delete_model(*, model: CustomModel, actor: User | None) -> None:
     """Delete a model with its data, versions, evaluations and files.
 
-    Refuses while a workflow or a job uses it, naming them. A training that runs stops at its next step.
+    Refuses while a workflow or a job uses it, naming them. A training that runs stops at its next step. What it has on
+    a service elsewhere is deleted there afterwards.
     """
     with transaction.atomic():
         CustomModel.objects.select_for_update().get(pk=model.pk)
         if reason := deletion_refusal(model=model):
             raise Refused(reason, code="in_use")
+        versions = ModelVersion.objects.filter(model=model)
+        for version in versions.exclude(connection=None).exclude(state__in=LEFT_ALREADY).select_related("team"):
+            leave_remote(version=version)
         files = [
             *TrainingUpload.objects.filter(model=model).values_list("file", flat=True),
             *Evaluation.objects.filter(model=model).values_list("file", flat=True),
-            *(
-                file_of(ref)
-                for ref in ModelVersion.objects.filter(model=model).exclude(ref="").values_list("ref", flat=True)
-            ),
+            *(file_of(ref) for ref in versions.filter(connection=None).exclude(ref="").values_list("ref", flat=True)),
             *stored_files(model),
         ]
         record(team=model.team, actor=actor, verb="model deleted", obj=model)

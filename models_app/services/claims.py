@@ -80,7 +80,8 @@ def claim(version: ModelVersion) -> Claim | None:
             started_at=Coalesce("started_at", Now()),
             stage="fetching",
             done=0,
+            next_poll_at=None,
         )
         if not moved:
             return None
-        return Claim(rows.select_related("model", "team").get())
+        return Claim(rows.select_related("model", "team", "connection").get())

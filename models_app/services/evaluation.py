@@ -51,12 +51,28 @@ def run_evaluation(*, evaluation: Evaluation) -> bool:
 def _predict(evaluation: Evaluation) -> bool:
     waiting = {row.pk: row for row in _unanswered(evaluation)}
     answers = classify(version=evaluation.version, items=[(pk, row.image_url) for pk, row in waiting.items()])
+    trouble = ""
     for batch in in_batches(answers, SAVE_EVERY):
-        changed = [_fill(waiting[pk], answer) for pk, answer in batch]
+        changed = []
+        for pk, answer in batch:
+            if isinstance(answer, Unreadable) and answer.of_service and answer.transient:
+                trouble = answer.message
+            else:
+                changed.append(_fill(waiting[pk], answer))
         if not _save(evaluation, changed):
             return False
+    if trouble:
+        return _put_back(evaluation, trouble)
     held = Evaluation.objects.filter(pk=evaluation.pk, token=evaluation.token)
     return bool(PredictionState.move(held, PredictionState.DONE, lease_until=None))
+
+
+def _put_back(evaluation: Evaluation, trouble: str) -> bool:
+    """The service had a passing trouble: the sweep sends the evaluation again, until MAX_ATTEMPTS."""
+    held = Evaluation.objects.filter(pk=evaluation.pk, token=evaluation.token)
+    if evaluation.attempts >= MAX_ATTEMPTS:
+        return bool(PredictionState.move(held, PredictionState.FAILED, error=trouble, lease_until=None))
+    return bool(PredictionState.move(held, PredictionState.WAITING, lease_until=None))
 
 
 def _lease() -> object:

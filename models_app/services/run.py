@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,10 @@ from ..labels import NEGATIVE
 from ..models import CustomModel, HoldoutPrediction, LabelDoubt, ModelVersion, PictureFeatures, TrainingImage
 from ..pipeline import in_batches
 from ..querysets import in_use, usable
+from ..remote import is_remote, open_remote, watched
 from ..states import VersionState
 from .claims import Claim, Lost, claim
+from .remote_training import find_again, leave_waiting, postpone, reason_of, submit
 from .training import SEED, fail_training
 
 BATCH, QUERY_BATCH, PREDICT_BATCH = 16, 1000, 256
@@ -67,6 +69,9 @@ def run_training(*, version: ModelVersion) -> bool:
     except CannotTrain as reason:
         fail_training(version=held.version, reason=str(reason), token=held.version.token)
     except BackendError as error:
+        if error.retryable and is_remote(held.version.backend):
+            postpone(version=held.version, error=error)
+            return True
         if error.retryable:
             raise
         fail_training(version=held.version, reason=error.message, token=held.version.token)
@@ -74,13 +79,12 @@ def run_training(*, version: ModelVersion) -> bool:
 
 
 def _train(held: Claim) -> None:
-    version = held.version
-    backend = open_backend(version.backend)
+    if is_remote(held.version.backend):
+        _train_elsewhere(held)
+        return
+    backend = open_backend(held.version.backend)
     held.write(feature_version=backend.feature_version)
-    _read_pictures(held, backend)
-    ready = _load_ready(held, backend)
-    _check_enough(held, backend, ready)
-    held.write(stage="fitting", done=0, total=0)
+    ready = _collect(held, backend)
     with held.kept_alive():
         _decide_holdout(backend, ready)
         outcomes = order_outcomes({item.image.label for item in ready})
@@ -94,6 +98,48 @@ def _train(held: Claim) -> None:
     except Lost:
         backend.delete(state.ref)
         raise
+
+
+def _train_elsewhere(held: Claim) -> None:
+    """Send the training, or go on with one that was sent. What is not wanted any more, leftovers.py deletes there."""
+    version = held.version
+    backend = open_remote(version.connection, details=version.details)
+    held.write(feature_version=backend.feature_version)
+    state = find_again(held, backend)
+    if state is None:
+        ready = _collect(held, backend)
+        with held.kept_alive():
+            _decide_holdout(backend, ready)
+            spec = _spec(held, ready, order_outcomes({item.image.label for item in ready}))
+            state = submit(held, backend, spec)
+    if state.phase in {"queued", "training"}:
+        leave_waiting(held, state)
+        return
+    if state.phase != "ready":
+        raise CannotTrain(reason_of(state))
+    _measure_elsewhere(held, state)
+
+
+def _measure_elsewhere(held: Claim, state: TrainingState) -> None:
+    version = held.version
+    backend = open_remote(version.connection, details=version.details)
+    # What people did to labels meanwhile counts from the next training on.
+    ready = [item for item in _load_ready(held, backend) if item.image.label in version.outcomes]
+    holdout = [item for item in ready if item.image.holdout]
+    held.write(stage="measuring", done=0, total=len(holdout))
+    with held.kept_alive(), watched(version.connection):
+        measured = _measure(held, backend, state.ref, holdout, version.outcomes)
+    state = replace(state, details=version.details | state.details)
+    _finish(held, state, measured, version.outcomes, rows_trained=version.rows_trained, doubts=[])
+
+
+def _collect(held: Claim, backend: ClassifierBackend) -> list[Ready]:
+    """Fetch the pictures and load what the backend keeps of them. Raises CannotTrain when too few can be had."""
+    _read_pictures(held, backend)
+    ready = _load_ready(held, backend)
+    _check_enough(held, backend, ready)
+    held.write(stage="fitting", done=0, total=0)
+    return ready
 
 
 def order_outcomes(labels: Iterable[str]) -> list[str]:
@@ -160,7 +206,7 @@ class _Reading:
             "done": self.embedded + self.failed,
             "total": self.total,
             "images_failed": self.failed,
-            "details": {"fetched": self.fetched + self.failed, "embedded": self.embedded},
+            "details": self.held.version.details | {"fetched": self.fetched + self.failed, "embedded": self.embedded},
         }
 
     def read(self, images: list[TrainingImage]) -> list[TrainingImage]:
@@ -240,7 +286,8 @@ def _decide_holdout(backend: ClassifierBackend, ready: list[Ready]) -> None:
     TrainingImage.objects.bulk_update([item.image for item in ready], ["group", "holdout"], batch_size=QUERY_BATCH)
 
 
-def _fit(held: Claim, backend: ClassifierBackend, ready: list[Ready], outcomes: list[str]) -> TrainingState:
+def _spec(held: Claim, ready: list[Ready], outcomes: list[str]) -> TrainingSpec:
+    """What is to be trained. Raises CannotTrain when all pictures of a class are set aside."""
     version = held.version
     examples = [
         Example(item.image.label, item.features, item.image.group or 0) for item in ready if not item.image.holdout
@@ -248,15 +295,17 @@ def _fit(held: Claim, backend: ClassifierBackend, ready: list[Ready], outcomes: 
     missing = set(outcomes) - {example.label for example in examples}
     if missing:
         raise CannotTrain(f"All pictures of {', '.join(sorted(missing))} are set aside; add more pictures of it.")
-    spec = TrainingSpec(
+    return TrainingSpec(
         classes=tuple(outcomes),
         examples=examples,
         seed=SEED,
         name=f"{version.model.name} {version.number}",
         on_progress=lambda stage, done, total: held.tick(stage="fitting", done=done, total=total),
     )
-    token = f"{version.pk}-{version.token}"
-    state = backend.start_training(spec, token)
+
+
+def _fit(held: Claim, backend: ClassifierBackend, ready: list[Ready], outcomes: list[str]) -> TrainingState:
+    state = backend.start_training(_spec(held, ready, outcomes), f"{held.version.pk}-{held.version.token}")
     while state.phase in {"queued", "training"}:
         _wait(state.retry_after or 5.0, lambda: held.tick(stage="fitting", done=0, total=0))
         state = backend.poll(state.ref)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from django.db import IntegrityError, transaction
-from django.db.models import Count, Max
+from django.db.models import Count, Max, Q
 from django.db.models.functions import Now
 
 from labeling_platform.accounts import quotas
@@ -15,11 +15,13 @@ from labeling_platform.accounts.services import record
 from labeling_platform.lib.errors import Refused
 from labeling_platform.lib.uploads import UploadState
 
-from ..backends.base import Capabilities, check_counts
+from ..backends.base import BackendError, check_counts
 from ..labels import similar_labels
 from ..models import CustomModel, DataChange, ModelVersion, TrainingUpload
 from ..querysets import class_counts, in_use
+from ..remote import is_remote, limits_of, open_remote
 from ..states import ChangeKind, VersionState
+from .leftovers import leave_remote
 
 MAX_ATTEMPTS = 3
 RESEND_AFTER = timedelta(seconds=15)
@@ -39,13 +41,13 @@ class Advice:
     hints: list[str]
 
 
-def training_advice(*, counts: dict[str, int]) -> Advice:
-    """What is to be said of so many pictures by label, before anything is sent (design §6.7).
+def training_advice(*, counts: dict[str, int], backend: str = "local") -> Advice:
+    """What is to be said of so many pictures by label under the backend's limits, before it is sent (design §6.7).
 
     Asks the rules, not the backend: loading it would cost every web process a second and 150 MB. The backend's
     own `validate` has the last word when the training has its pictures.
     """
-    problems = check_counts(counts, Capabilities()) if counts else []
+    problems = check_counts(counts, limits_of(backend)) if counts else []
     by_level: dict[str, list[str]] = {"error": [], "warning": [], "advice": []}
     for problem in problems:
         by_level[problem.level].append(problem.message)
@@ -84,9 +86,9 @@ def news(*, model: CustomModel) -> News:
 def start_training(*, model: CustomModel, actor: User | None) -> ModelVersion:
     """Queue a training on everything the model has now; the caller sends the task.
 
-    Refuses while another training of the model waits or runs, while an upload is still being read,
-    when the data cannot train (the reasons `training_advice` gives), while the team is paused, and when it has
-    started as many trainings today as it may.
+    Refuses while another training of the model waits or runs, while an upload is still being read, while its connection
+    is broken or paused, when the data cannot train (the reasons `training_advice` gives), while the team is paused, and
+    when it has started as many trainings today as it may.
     """
     with transaction.atomic():
         # Waits for a reader that adds pictures to this model, so that the cut by id below is a clean one.
@@ -96,9 +98,10 @@ def start_training(*, model: CustomModel, actor: User | None) -> ModelVersion:
         images = in_use(model)
         if not images.exists():
             raise Refused("Upload training data first.", code="no_data")
-        advice = training_advice(counts=class_counts(model))
+        advice = training_advice(counts=class_counts(model), backend=model.backend)
         if advice.refusals:
             raise Refused(" ".join(advice.refusals), code="not_enough_data")
+        _refuse_ill_connection(model)
         quotas.refuse_when_paused(model.team)
         newest = ModelVersion.objects.filter(model=model).aggregate(n=Max("number"))["n"] or 0
         try:
@@ -108,6 +111,7 @@ def start_training(*, model: CustomModel, actor: User | None) -> ModelVersion:
                     model=model,
                     number=newest + 1,
                     backend=model.backend,
+                    connection_id=model.connection_id,
                     total=images.count(),
                     last_image_id=images.aggregate(last=Max("pk"))["last"] or 0,
                     created_by=actor,
@@ -119,12 +123,22 @@ def start_training(*, model: CustomModel, actor: User | None) -> ModelVersion:
     return version
 
 
+def _refuse_ill_connection(model: CustomModel) -> None:
+    if not is_remote(model.backend):
+        return
+    try:
+        open_remote(model.connection)
+    except BackendError as error:
+        raise Refused(error.message, code=error.code) from None
+
+
 def cancel_training(*, version: ModelVersion, actor: User | None) -> bool:
     """Cancel a training that waits or runs; its worker stops at its next step. Returns whether it was in time."""
     with transaction.atomic():
         rows = ModelVersion.objects.filter(pk=version.pk)
         moved = VersionState.move(rows, VersionState.CANCELED, finished_at=Now(), lease_until=None)
         if moved:
+            leave_remote(version=rows.get())
             record(team=version.team, actor=actor, verb="training canceled", obj=version.model, version=version.number)
     return bool(moved)
 
@@ -137,6 +151,7 @@ def fail_training(*, version: ModelVersion, reason: str, token: int | None = Non
             rows = rows.filter(token=token)
         moved = VersionState.move(rows, VersionState.FAILED, error=reason, finished_at=Now(), lease_until=None)
         if moved:
+            leave_remote(version=rows.get())
             record(
                 team=version.team,
                 actor=None,
@@ -156,9 +171,9 @@ def unread_uploads() -> list[tuple[int, int]]:
 
 def queued_trainings() -> list[tuple[int, int]]:
     """(team id, version id) of trainings that wait for a worker. For the sweep: needs scopes disabled."""
-    return list(
-        ModelVersion.objects.filter(state=VersionState.QUEUED).order_by("pk").values_list("team_id", "pk")[:100]
-    )
+    due = Q(next_poll_at=None) | Q(next_poll_at__lte=Now())
+    waiting = ModelVersion.objects.filter(due, state=VersionState.QUEUED)
+    return list(waiting.order_by("pk").values_list("team_id", "pk")[:100])
 
 
 def release_expired_trainings() -> int:

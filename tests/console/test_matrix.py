@@ -29,6 +29,7 @@ STAFF: dict[str, str] = {
     "models_app.modelversion": "LV*",
     "models_app.trainingupload": "LV",
     "models_app.evaluation": "LV",
+    "models_app.watsonconnection": "LVA*",
     "jobs_app.job": "LV",
     "workflows_app.workflow": "LV*",
     "workflows_app.workflowupload": "LV",

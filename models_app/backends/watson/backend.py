@@ -142,7 +142,7 @@ class WatsonBackend:
         try:
             answer = self._client.call("check", "list_classifiers")
         except BackendError as error:
-            return Health(ok=False, message=error.message)
+            return Health(ok=False, message=error.message, code=error.code)
         if not isinstance(answer.get("classifiers"), list):
             return Health(ok=False, message="The service's answer is no list of classifiers. Check the service URL.")
         return Health(ok=True, message="The service answers and accepts the credentials.")
