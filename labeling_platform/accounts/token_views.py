@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
-from allauth.account.internal.flows.reauthentication import is_reauthentication_required
+from allauth.account.authentication import get_authentication_records
 from django.contrib import messages
 from django.core.paginator import Paginator
 from django.http import HttpResponse
@@ -27,6 +28,7 @@ from .token_forms import TokenForm
 from .tokens import make_token, revoke_token
 
 PER_PAGE = 50
+SIGNED_IN_LATELY = 300  # seconds
 
 
 @never_cache
@@ -82,7 +84,7 @@ def make(request: TeamRequest) -> HttpResponse:
 
     A session that somebody else sits down at is not enough for a way in that lasts (reference/reliability.md C6).
     """
-    if is_reauthentication_required(request, app="api"):
+    if not _has_signed_in_lately(request):
         messages.info(request, "Confirm that it is you, then make the token.")
         back = reverse("teams:tokens", kwargs={"team_slug": request.team.slug})
         return redirect(f"{reverse('account_reauthenticate')}?{urlencode({'next': back})}")
@@ -95,6 +97,17 @@ def make(request: TeamRequest) -> HttpResponse:
         else:
             return _page(request, made=issued.token, made_text=issued.text)
     return _page(request, form=focus_first_error(form), status=422)
+
+
+def _has_signed_in_lately(request: TeamRequest) -> bool:
+    """Whether the person signed in, or confirmed to be the one, within the last minutes, in whatever way.
+
+    Who has no password here, but a sign-in elsewhere, cannot be asked for one.
+    """
+    if not request.user.has_usable_password():
+        return True
+    records = get_authentication_records(request, request.user)
+    return any(time.time() - record.get("at", 0) < SIGNED_IN_LATELY for record in records)
 
 
 @require_POST

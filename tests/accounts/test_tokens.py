@@ -170,6 +170,9 @@ def test_who_signed_in_long_ago_is_asked_for_the_password(team: Team, mate: User
     answer = client.post(url, {"name": "nightly", "scopes": ["read"], "days": 90})
     assert answer["Location"] == "/accounts/reauthenticate/?next=%2Ft%2Ffootwear%2Fapi%2F"
     assert client.post(answer["Location"], {"password": PASSWORD, "next": page(team)})["Location"] == page(team)
+    mate.set_unusable_password()  # comes in by single sign-on
+    mate.save()
+    assert client_for(mate).post(url, {"name": "", "scopes": ["read"], "days": 90}).status_code == 422
     with scopes_disabled():
         assert not ApiToken.objects.exists()
 
