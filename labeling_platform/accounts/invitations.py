@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import secrets
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from django.utils.formats import date_format
 from django_scopes import scopes_disabled
 
 from labeling_platform.lib.errors import Refused
+from labeling_platform.lib.sealing import hash_of
 
 from .models import INVITATION_PATH, Acceptance, Invitation, Membership, Team, User
 from .permissions import MANAGE, Role, may, may_give, stands_at
@@ -113,11 +113,6 @@ def _issue(*, team: Team, role: Role, actor: User, path: str, email: str, max_us
     )
     record(team=team, actor=actor, verb="invitation made", obj=invitation, role=str(role), path=path)
     return Issued(invitation, token)
-
-
-def hash_of(token: str) -> str:
-    """What is stored of a token. A plain SHA-256 is enough: the token has 256 random bits, nobody can guess it."""
-    return hashlib.sha256(token.encode(errors="replace")).hexdigest()
 
 
 @transaction.atomic

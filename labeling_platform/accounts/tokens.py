@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import secrets
 import string
@@ -16,6 +15,7 @@ from django.utils import timezone
 from django_scopes import scopes_disabled
 
 from labeling_platform.lib.errors import Refused
+from labeling_platform.lib.sealing import hash_of
 
 from .models import ApiToken, Membership, Team, User
 from .permissions import MANAGE
@@ -91,11 +91,6 @@ def revoke_token(*, token: ApiToken, actor: User) -> bool:
     if moved:
         record(team=token.team, actor=actor, verb="API token revoked", obj=token)
     return bool(moved)
-
-
-def hash_of(text: str) -> str:
-    """What is stored of a token. A plain SHA-256 is enough: nobody can guess 256 random bits."""
-    return hashlib.sha256(text.encode(errors="replace")).hexdigest()
 
 
 def find_token(text: str) -> ApiToken | None:

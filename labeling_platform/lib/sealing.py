@@ -1,8 +1,13 @@
-"""Secrets that are kept to be used later: encrypted at rest with a key derived from SECRET_KEY."""
+"""Secrets as they are stored.
+
+Those that are used later are encrypted with a key derived from SECRET_KEY; of those that somebody shows us, a hash is
+kept.
+"""
 
 from __future__ import annotations
 
 import base64
+import hashlib
 from functools import lru_cache
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -13,6 +18,11 @@ from django.conf import settings
 
 class Unsealable(Exception):
     """No key that is set opens this: it was sealed with one that was taken out of the settings."""
+
+
+def hash_of(token: str) -> str:
+    """What is stored of a token. A plain SHA-256 is enough: the token has 256 random bits, nobody can guess it."""
+    return hashlib.sha256(token.encode(errors="replace")).hexdigest()
 
 
 def seal(text: str) -> str:

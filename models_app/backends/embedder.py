@@ -16,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 import onnxruntime
-from PIL import Image, ImageOps
+from PIL import Image
 
 from .base import BadImage
 from .onnx_graph import build_efficientnet_lite, quantise
+from .upright import upright_rgb
 from .weights import read_checkpoint
 
 CODE_VERSION = "5"  # raise it whenever preprocessing or the graph changes: old features then count as another version
@@ -72,7 +73,7 @@ class Embedder:
         try:
             opened = Image.open(io.BytesIO(data), formats=["JPEG", "PNG"])
             opened.draft("RGB", (size * PREPARED_SIDES, size * PREPARED_SIDES))
-            image = _upright_rgb(opened)
+            image = upright_rgb(opened)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise BadImage("The picture is damaged and cannot be read.", code="decode_failed") from error
         views = [_resized(image, size)]
@@ -119,15 +120,6 @@ def _on_grey(image: Image.Image, side: int) -> Image.Image:
     canvas = Image.new("RGB", (side, side), (127, 127, 127))
     canvas.paste(_resized(image, side // 2), (side // 4, side // 4))
     return canvas
-
-
-def _upright_rgb(image: Image.Image) -> Image.Image:
-    image = ImageOps.exif_transpose(image)
-    if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        image = Image.new("RGB", layer.size, "white")
-        image.paste(layer, mask=layer.getchannel("A"))
-    return image.convert("RGB")
 
 
 def load_embedder(name: str, *, cache_dir: Path, threads: int = 1) -> Embedder:

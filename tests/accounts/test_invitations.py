@@ -22,7 +22,6 @@ from django_scopes import scopes_disabled
 from labeling_platform.accounts import invitation_views, invitations
 from labeling_platform.accounts.invitations import (
     accept_invitation,
-    hash_of,
     invite_by_email,
     join_with_new_account,
     make_invite_link,
@@ -37,6 +36,7 @@ from labeling_platform.accounts.services import remove_member, set_role
 from labeling_platform.lib.attempts import allow_attempt
 from labeling_platform.lib.errors import Refused
 from labeling_platform.lib.logs import HideTokens
+from labeling_platform.lib.sealing import hash_of
 
 from ..conftest import PASSWORD, make_person
 

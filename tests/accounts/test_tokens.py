@@ -19,9 +19,10 @@ from labeling_platform.accounts.permissions import Role
 from labeling_platform.accounts.scopes import OPERATIONS, Scope, scope_of, scopes_to_give
 from labeling_platform.accounts.services import remove_member, set_role
 from labeling_platform.accounts.tenancy import team_scope
-from labeling_platform.accounts.tokens import PATTERN, find_token, hash_of, make_token, note_use, revoke_token
+from labeling_platform.accounts.tokens import PATTERN, find_token, make_token, note_use, revoke_token
 from labeling_platform.lib.errors import Refused
 from labeling_platform.lib.logs import scrub
+from labeling_platform.lib.sealing import hash_of
 from tests.conftest import PASSWORD
 
 Clients = Callable[[User], Client]

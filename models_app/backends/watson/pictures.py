@@ -6,9 +6,10 @@ import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from PIL import Image, ImageOps
+from PIL import Image
 
 from ..base import BadImage
+from ..upright import upright_rgb
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,22 +26,13 @@ def small_jpeg(data: bytes, side: int = LONG_SIDE) -> bytes:
     try:
         opened = Image.open(io.BytesIO(data), formats=["JPEG", "PNG"])
         opened.draft("RGB", (side * 2, side * 2))
-        image = _upright_rgb(opened)
+        image = upright_rgb(opened)
         image.thumbnail((side, side), Image.Resampling.BICUBIC, reducing_gap=3)
         out = io.BytesIO()
         image.save(out, "JPEG", quality=QUALITY)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise BadImage("The picture is damaged and cannot be read.", code="decode_failed") from error
     return out.getvalue()
-
-
-def _upright_rgb(image: Image.Image) -> Image.Image:
-    image = ImageOps.exif_transpose(image)
-    if image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        image = Image.new("RGB", layer.size, "white")
-        image.paste(layer, mask=layer.getchannel("A"))
-    return image.convert("RGB")
 
 
 def group_pictures(jpegs: Sequence[bytes], labels: Sequence[str]) -> list[int]:
