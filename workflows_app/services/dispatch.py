@@ -127,7 +127,7 @@ WITH several AS (
 UPDATE workflows_app_workflowrow AS r
 SET token = token + 1, attempts = attempts + 1, not_before = NULL,
     lease_until = statement_timestamp() + make_interval(secs => %(lease)s)
-WHERE r.id IN (SELECT id FROM several UNION ALL SELECT id FROM suspects)
+WHERE r.id = ANY (ARRAY(SELECT id FROM several UNION ALL SELECT id FROM suspects))
 RETURNING r.id, r.token, r.attempts, r.image_url, r.id IN (SELECT id FROM suspects)
 """  # noqa: S608 - put together from constants of this module
 _FINISH = """
@@ -145,7 +145,8 @@ WHERE r.id = d.id AND r.id = ANY (%(ids)s) AND r.token = d.token
   AND r.state || '' = 'awaiting' AND r.workflow_id + 0 = %(workflow)s
 RETURNING r.id
 """
-"""`|| ''` and `+ 0` keep the planner from the other indexes, the ids lead it to the rows: while a fresh table has no
+"""An array of ids, here and in claiming, is looked up in the primary key whatever the statistics say; a set of ids
+may be joined in other ways. `|| ''` and `+ 0` keep the planner from the other indexes: while a fresh table has no
 statistics, it takes rows of a team, or of a workflow in a state, to be few, and would read a million of them."""
 
 _HINTS = f"""
