@@ -90,7 +90,7 @@ def test_a_model_is_trained_there_and_measured_here(wire, queued, link) -> None:
     assert made.name.endswith(waiting.remote_token)
     assert waiting.ref == made.id
     assert {name: len(sent) for name, sent in made.learned.items()} == dict.fromkeys(SHAPES, 12)
-    assert services.queued_trainings() == []
+    assert services.queued_trainings(remote=True) == []
     assert services.due_polls() == []
     assert not services.poll_training(version=waiting)  # not due
     wire.polls_until_ready = 2
@@ -114,13 +114,44 @@ def test_the_sweep_asks_and_a_worker_goes_on(queued, django_capture_on_commit_ca
     services.run_training(version=queued)
     due(queued)
     sent: list[tuple[str, dict]] = []
-    for task in (tasks.poll, tasks.train):
+    for task in (tasks.poll, tasks.train_remote):
         monkeypatch.setattr(
             task, "apply_async", lambda task=task, **options: sent.append((task.name, options["kwargs"]))
         )
     with django_capture_on_commit_callbacks(execute=True):
         tasks.sweep()
     assert sent == [("models.poll", {"team_id": queued.team_id, "version_id": queued.pk})]
+
+
+def test_what_is_for_elsewhere_is_passed_on_to_its_own_workers(
+    wire, queued, pictures, owner, csv_file, monkeypatch
+) -> None:
+    sent: list[tuple[str, dict]] = []
+    for task in (tasks.train, tasks.train_remote):
+        monkeypatch.setattr(task, "delay", lambda task=task, **ids: sent.append((task.name, ids)))
+    ids = {"team_id": queued.team_id, "version_id": queued.pk}
+    tasks.train(**ids)
+    assert (sent, fresh(queued).state, wire.requests) == ([("models.train_remote", ids)], "queued", [])
+    assert services.queued_trainings(remote=False) == []
+    assert services.queued_trainings(remote=True) == [(queued.team_id, queued.pk)]
+    wire.polls_until_ready = 0
+    with tasks._sending, tasks._sending:
+        tasks.train_remote(**ids)
+    assert (fresh(queued).state, wire.requests) == ("queued", [])
+    tasks.train_remote(**ids)
+    tasks.poll(team_id=queued.team_id, version_id=due(queued).pk)
+    tasks.train_remote(**ids)
+    assert (fresh(queued).state, sent[1:]) == ("ready", [("models.train_remote", ids)])
+    monkeypatch.setattr(tasks.evaluate_remote, "apply_async", lambda **options: sent.append(options["kwargs"]))
+    model = CustomModel.objects.get(pk=queued.model_id)
+    text = "image_url\n" + pictures.at("circles", 80) + "\n"
+    found = services.receive_evaluation(model=model, file=csv_file(text, "new.csv"), actor=owner)
+    asked, ids = len(wire.requests), {"team_id": queued.team_id, "evaluation_id": found.pk}
+    tasks.evaluate(**ids)
+    assert (len(wire.requests), sent[2:]) == (asked, [ids])
+    tasks.evaluate_remote(**ids)
+    found.refresh_from_db()
+    assert found.prediction_state == "done"
 
 
 def test_labels_that_the_protocol_does_not_know_come_back_as_they_were(wire, link, in_team, owner, pictures, add_data):
@@ -163,9 +194,9 @@ def test_a_service_in_trouble_is_tried_again_later_and_given_up_after_two_hours(
     services.run_training(version=queued)
     version = fresh(queued)
     assert (version.state, version.attempts, version.error) == ("queued", 0, "")
-    assert services.queued_trainings() == []
+    assert services.queued_trainings(remote=True) == []
     due(queued)
-    assert services.queued_trainings() == [(queued.team_id, queued.pk)]
+    assert services.queued_trainings(remote=True) == [(queued.team_id, queued.pk)]
     ModelVersion.objects.filter(pk=queued.pk).update(submitted_at=Now() - timedelta(hours=3))
     services.run_training(version=fresh(queued))
     assert fresh(queued).state == "failed"
