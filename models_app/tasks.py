@@ -77,9 +77,9 @@ def poll(*, team_id: int, version_id: int) -> None:
         train_remote.delay(team_id=team_id, version_id=version_id)
 
 
-@shared_task(base=TeamTask, name="models.delete_remote", soft_time_limit=90, time_limit=120)
+@shared_task(base=TeamTask, name="models.delete_remote", for_closed=True, soft_time_limit=90, time_limit=120)
 def delete_remote(*, team_id: int, leftover_id: int) -> None:
-    """Delete a classifier on a service elsewhere that is no longer wanted."""
+    """Delete a classifier on a service elsewhere that is no longer wanted, of a team that is being deleted, too."""
     leftover = RemoteLeftover.objects.select_related("team", "connection").filter(pk=leftover_id).first()
     if leftover is not None:
         services.delete_remote(leftover=leftover)

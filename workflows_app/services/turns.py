@@ -91,7 +91,7 @@ def next_turn(*, remote: bool = False) -> Hint | None:
     with connection.cursor() as cursor:
         cursor.execute(_NEXT, {"remote": remote, "remote_kinds": list(REMOTE)})
         found = cursor.fetchone()
-    return Hint(*found, remote) if found else None
+    return Hint(found[0], found[1], remote) if found else None
 
 
 def hands_wanted(*, workflow: Workflow) -> int:
