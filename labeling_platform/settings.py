@@ -183,6 +183,7 @@ CELERY_TASK_ROUTES = {
     "models.poll": {"queue": "remote"},
     "models.delete_remote": {"queue": "remote"},
     "models.check_connection": {"queue": "remote"},
+    "models.check_for_staff": {"queue": "remote"},
 }
 CELERY_BEAT_SCHEDULE = {
     "workflows.sweep": {"task": "workflows.sweep", "schedule": 5.0, "options": {"expires": 5}},

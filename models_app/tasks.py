@@ -20,7 +20,7 @@ from django_scopes import scopes_disabled
 from labeling_platform.accounts.tasks import TeamTask
 
 from . import ingest, services
-from .models import Evaluation, ModelVersion, RemoteLeftover, TrainingUpload
+from .models import Evaluation, ModelVersion, RemoteLeftover, TrainingUpload, WatsonConnection
 from .remote import is_remote
 
 log = logging.getLogger(__name__)
@@ -83,6 +83,25 @@ def delete_remote(*, team_id: int, leftover_id: int) -> None:
     leftover = RemoteLeftover.objects.select_related("team", "connection").filter(pk=leftover_id).first()
     if leftover is not None:
         services.delete_remote(leftover=leftover)
+
+
+@shared_task(base=TeamTask, name="models.check_connection", soft_time_limit=110, time_limit=120)
+def check_connection(*, team_id: int, connection_id: int) -> None:
+    """Do a test of a connection that the team may use."""
+    _check(connection_id)
+
+
+@shared_task(name="models.check_for_staff", soft_time_limit=110, time_limit=120)
+def check_for_staff(*, connection_id: int) -> None:
+    """Do a test that staff asked for in the console."""
+    with scopes_disabled():
+        _check(connection_id)
+
+
+def _check(connection_id: int) -> None:
+    connection = WatsonConnection.everywhere.filter(pk=connection_id).exclude(test_asked_at=None).first()
+    if connection is not None:
+        services.check_connection(connection=connection)
 
 
 @shared_task(base=TeamTask, name="models.evaluate", soft_time_limit=300, time_limit=330)

@@ -10,6 +10,7 @@ from .catalog import (
     receive_training,
 )
 from .connections import (
+    ask_for_test,
     check_connection,
     choosable_connections,
     connection_refusal,
@@ -51,6 +52,7 @@ __all__ = [
     "HoldoutAccuracy",
     "News",
     "Snapshot",
+    "ask_for_test",
     "cancel_training",
     "check_connection",
     "choosable_connections",

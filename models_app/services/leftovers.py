@@ -7,6 +7,7 @@ hour of tries, or two hours if nobody tries. What is left on the service then st
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from django.db import transaction
 from django.db.models import F
@@ -93,7 +94,7 @@ def _give_up(leftover: RemoteLeftover, problem: str) -> None:
     """Forget one that may still be there. The log of a team that is being deleted goes with it: the staff's has it."""
     with transaction.atomic():
         team, link = leftover.team, leftover.connection
-        facts = {"service": host_of(link.url) if link else "", "reason": problem[:250]}
+        facts: dict[str, Any] = {"service": host_of(link.url) if link else "", "reason": problem[:250]}
         if team.closed_at is not None:
             facts["who"] = f"{team.name} ({team.slug})"
         record(

@@ -79,6 +79,8 @@ def test_what_asks_a_service_elsewhere_has_a_queue_of_its_own():
     names = sorted(name for name in app.tasks if name.startswith(("models.", "workflows.", "jobs.")))
     queues = {name: app.amqp.router.route({}, name)["queue"].name for name in names}
     assert {name for name, queue in queues.items() if queue == "remote"} == {
+        "models.check_connection",
+        "models.check_for_staff",
         "models.delete_remote",
         "models.evaluate_remote",
         "models.poll",
