@@ -5,6 +5,7 @@ The service is the wire server of tests/vr3: it answers with canned scores, so n
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -262,10 +263,40 @@ def answers_of(version: ModelVersion, pictures) -> list[Scored | Unreadable]:
 
 
 def test_passing_trouble_makes_rows_that_are_tried_again(wire, ready, pictures) -> None:
-    wire.fail("classify", *[json_fault(429, {}, headers={"Retry-After": "1"})] * 5)
-    assert [answer.transient for answer in answers_of(ready, pictures)] == [True] * 3
+    wire.fail("classify", *[json_fault(503, {"error": "busy"})] * 5)
+    assert [(answer.transient, answer.pause) for answer in answers_of(ready, pictures)] == [(True, 0.0)] * 3
     wire.faults.clear()
     assert all(isinstance(answer, Scored) for answer in answers_of(ready, pictures))
+
+
+def test_a_short_pause_that_the_service_asks_for_is_waited_for(wire, ready, pictures, monkeypatch) -> None:
+    monkeypatch.setattr("models_app.classify._spread", lambda: 0.0)
+    asked = json_fault(429, {}, headers={"Retry-After": "1"})
+    wire.fail("classify", asked, asked)
+    began = time.monotonic()
+    assert all(isinstance(answer, Scored) for answer in answers_of(ready, pictures))
+    assert time.monotonic() - began >= 2.0
+    wire.fail("classify", *[asked] * 3)
+    assert [(one.code, one.pause, one.of_service) for one in answers_of(ready, pictures)] == [
+        ("rate_limited", 1.0, True)
+    ] * 3
+
+
+def test_a_long_pause_puts_the_rows_back_for_as_long(wire, ready, pictures) -> None:
+    wire.fail("classify", json_fault(429, {}, headers={"Retry-After": "600"}))
+    asked = len(wire.of("classify"))
+    assert [(one.transient, one.pause) for one in answers_of(ready, pictures)] == [(True, 600.0)] * 3
+    assert len(wire.of("classify")) == asked + 1
+
+
+def test_answers_from_before_the_trouble_are_kept(wire, ready, pictures, monkeypatch) -> None:
+    monkeypatch.setattr("models_app.classify.REQUEST", 2)
+    wire.fail("classify", json_fault(503, {}, work=True))
+    found = answers_of(ready, pictures)
+    assert [isinstance(answer, Scored) for answer in found] == [False, False, False]
+    wire.change = lambda images: wire.fail("classify", json_fault(503, {})) or images
+    found = answers_of(ready, pictures)
+    assert [isinstance(answer, Scored) for answer in found] == [True, True, False]
 
 
 def test_lasting_trouble_is_a_readable_reason(wire, ready, pictures, link) -> None:

@@ -40,6 +40,7 @@ WRITE_EVERY, WRITE_ROWS = 1.0, 256
 ROUNDING = 1e-6
 POISON = "stops_the_worker"
 POISON_MESSAGE = "Working on this picture stopped the worker several times. Try another copy of the picture."
+_spread: Callable[[], float] = random.random
 BROKEN = Unreadable("prediction_failed", "The model could not answer because of a fault on our side.", True)
 
 Answer = Scored | Unreadable
@@ -70,6 +71,7 @@ class _Finished:
     confidence: float | None = None
     unlike: bool = False
     delay: float | None = None
+    uncounted: bool = False
     unit: int | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -124,10 +126,11 @@ SET state = d.state, reason = coalesce(d.reason, ''), error_message = coalesce(d
     "unlike" = coalesce(d.unlike, false), unit_id = d.unit,
     version_id = CASE WHEN d.scores IS NULL THEN NULL ELSE %(version)s END,
     predicted_at = CASE WHEN d.state = 'awaiting' THEN NULL ELSE clock_timestamp() END,
-    lease_until = NULL, not_before = clock_timestamp() + d.delay * interval '1 second'
+    lease_until = NULL, not_before = clock_timestamp() + d.delay * interval '1 second',
+    attempts = r.attempts - coalesce(d.uncounted, false)::int
 FROM json_to_recordset(%(lines)s::json) AS d(
     id bigint, token bigint, state text, reason text, error_message text, scores float8[],
-    predicted text, confidence float8, "unlike" boolean, delay float8, unit bigint)
+    predicted text, confidence float8, "unlike" boolean, delay float8, uncounted boolean, unit bigint)
 WHERE r.id = d.id AND r.id = ANY (%(ids)s) AND r.token = d.token
   AND r.state || '' = 'awaiting' AND r.workflow_id + 0 = %(workflow)s
 RETURNING r.id
@@ -233,6 +236,17 @@ def _line(workflow: Workflow, claim: Claim, answer: Answer) -> _Finished:
 
 
 def _failure(claim: Claim, answer: Unreadable) -> _Finished:
+    if answer.pause:
+        delay = answer.pause * (1 + _spread() / 4)
+        return _Finished(
+            claim.row_id,
+            claim.token,
+            RowState.AWAITING,
+            answer.code[:40],
+            answer.message[:300],
+            delay=delay,
+            uncounted=True,
+        )
     again = answer.transient and claim.attempts < MAX_ATTEMPTS
     return _Finished(
         claim.row_id,
