@@ -212,11 +212,10 @@ def _pause_after(error: BackendError) -> float:
 
 def backend_of(version: ModelVersion) -> ClassifierBackend:
     """The backend that makes features as the version knows them. Raises Permanent when there is none any more."""
-    backend: ClassifierBackend
     if is_remote(version.backend):
-        backend = open_remote(version.connection, details=version.details)
-    else:
-        backend = open_backend(version.backend, embedder=version.details.get("embedder", ""))
+        # What is sent is a picture, whatever its size: a service reads those of another size as well.
+        return open_remote(version.connection, details=version.details)
+    backend = open_backend(version.backend, embedder=version.details.get("embedder", ""))
     if backend.feature_version != version.feature_version:
         raise Permanent(
             "This version was trained with an image network that is not in use any more. Train the model again.",
