@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 LONG_SIDE = 448
-"""Twice the side that networks like ours look at. With 320, what they see of a photograph shifts by half as much again."""
+"""Twice the side that networks like ours look at. With 320, what they see of a photograph shifts half as much more."""
 SMALLER_SIDES = (320, 224)
 """For trainings that are too large to send."""
 QUALITY = 90
