@@ -176,6 +176,14 @@ CELERY_TASK_ROUTES = {
     "workflows.predict": {"queue": "predict"},
     "models.train": {"queue": "train"},
     "reports.*": {"queue": "reports"},
+    # Whatever waits for a service elsewhere (connections), so that a slow one holds up nothing else.
+    "workflows.predict_remote": {"queue": "remote"},
+    "models.train_remote": {"queue": "remote"},
+    "models.evaluate_remote": {"queue": "remote"},
+    "models.poll": {"queue": "remote"},
+    "models.delete_remote": {"queue": "remote"},
+    "models.check_connection": {"queue": "remote"},
+    "models.check_for_staff": {"queue": "remote"},
 }
 CELERY_BEAT_SCHEDULE = {
     "workflows.sweep": {"task": "workflows.sweep", "schedule": 5.0, "options": {"expires": 5}},

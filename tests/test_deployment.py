@@ -11,7 +11,7 @@ from labeling_platform.stack.postgres import GRANTS
 
 PROJECT = Path(__file__).resolve().parent.parent
 SETTINGS = (PROJECT / "labeling_platform" / "settings.py").read_text()
-OURS = ["web", "worker", "trainer", "beat", "migrate"]
+OURS = ["web", "worker", "trainer", "remote", "beat", "migrate"]
 
 
 def compose() -> dict:
@@ -32,7 +32,7 @@ def test_only_the_migration_runs_as_the_owner() -> None:
 def test_every_queue_has_a_worker() -> None:
     queues = {
         queue
-        for name in ("worker", "trainer")
+        for name in ("worker", "trainer", "remote")
         for queue in compose()[name]["command"].split("-Q ")[1].split()[0].split(",")
     }
     assert queues == {"default", *re.findall(r'"queue": "(\w+)"', SETTINGS)}
@@ -56,7 +56,7 @@ def test_the_image_copies_files_that_exist() -> None:
     assert [source for source in sources if not (PROJECT / source).exists()] == []
 
 
-LASTING = ["web", "worker", "trainer", "beat", "postgres", "valkey", "s3", "flower"]
+LASTING = ["web", "worker", "trainer", "remote", "beat", "postgres", "valkey", "s3", "flower"]
 
 
 def test_what_lasts_is_restarted_and_looked_after() -> None:
@@ -70,11 +70,11 @@ def test_what_lasts_is_restarted_and_looked_after() -> None:
 def test_everybody_has_time_to_end() -> None:
     """A worker gives back its rows at once and ends its task; the supervisor waits about as long."""
     grace = {name: int(compose()[name]["stop_grace_period"].removesuffix("s")) for name in OURS if name != "migrate"}
-    assert grace == {"web": 40, "worker": 30, "trainer": 30, "beat": 10}
+    assert grace == {"web": 40, "worker": 30, "trainer": 30, "remote": 30, "beat": 10}
 
 
 def test_health_checks_ask_for_the_names_that_the_workers_have() -> None:
-    for name in ("worker", "trainer"):
+    for name in ("worker", "trainer", "remote"):
         service = compose()[name]
         assert service["command"].endswith(f"-n {name}@%h")
         assert service["healthcheck"]["test"][-1] == f"python manage.py alive {name}@$$HOSTNAME"

@@ -20,15 +20,18 @@ class TeamTask(DjangoTask):
 
     A team that is gone ends the task quietly: there is nothing left to do. Messages are hints: what they
     announce stands in the database, and a sweep sends them again, so a broker that is away when the
-    transaction commits must not turn a done request into an error.
+    transaction commits must not turn a done request into an error. A task made with `for_closed=True` also runs for a
+    team whose deletion has begun.
     """
+
+    for_closed = False
 
     def delay_on_commit(self, *args: Any, **kwargs: Any) -> None:  # type: ignore[override]  # celery-types is wrong here
         transaction.on_commit(partial(self.delay, *args, **kwargs), robust=True)
 
     def __call__(self, *args: Any, team_id: int, **kwargs: Any) -> Any:
         team = Team.objects.filter(pk=team_id).first()
-        if team is None or team.closed_at is not None:
+        if team is None or (team.closed_at is not None and not self.for_closed):
             log.info("%s: team %s is gone, or its deletion has begun", self.name, team_id)
             return None
         with team_scope(team):

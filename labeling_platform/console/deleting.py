@@ -3,6 +3,9 @@
 Which tables there are, and in which order, is read from the models: whatever has a team goes, referring rows before
 those that they refer to. Nothing here has to be changed for a new table. Each step is a transaction of its own; a
 deletion that is interrupted goes on with the next sweep, until the team's own row is gone.
+
+What the team has on services elsewhere is deleted there first, by tasks that are tried again (models_app/services/
+leftovers.py); only the connections wait for them, and not for ever.
 """
 
 from __future__ import annotations
@@ -22,25 +25,34 @@ from labeling_platform.accounts.models import Activity, Team, TeamDeletion
 from labeling_platform.accounts.services import record
 from labeling_platform.accounts.tenancy import team_scope
 from labeling_platform.lib import storage
+from models_app import services as models_of_teams
+from models_app.models import RemoteLeftover, WatsonConnection
 
 BATCH = 5000
 FILES = 500
 Kind = type[models.Model]
 LAST = (Activity, TeamDeletion)
 """What goes in the last steps: the log allows it only while the deletion stands beside it."""
+FOR_SERVICES = (RemoteLeftover, WatsonConnection)
+"""What stays while something is still to be deleted on services elsewhere."""
 
 
 def delete_team(*, team: Team, seconds: float = 45.0, batch: int = BATCH) -> bool:
     """Delete the team with all it has, as far as `seconds` reach; return whether it is gone.
 
-    Does nothing for a team whose deletion is not due (support.begin_deletion).
+    Does nothing for a team whose deletion is not due (support.begin_deletion). While services elsewhere are still to
+    delete something of it, the team's own row, its log and its connections stay.
     """
     until = time.monotonic() + seconds
     with team_scope(team):
         if not support.begin_deletion(team=team):
             return False
+        models_of_teams.leave_all(team=team)
+        waits = models_of_teams.waits_for_services(team=team)
         _untie(team)
         for kind in tables():
+            if waits and kind in FOR_SERVICES:
+                continue
             while _delete_some(kind, team, batch):
                 if time.monotonic() > until:
                     return False
@@ -50,6 +62,8 @@ def delete_team(*, team: Team, seconds: float = 45.0, batch: int = BATCH) -> boo
             if time.monotonic() > until:
                 return False
         storage.delete_folders_of_team(team.pk)
+        if waits:
+            return False
         while _purge(team, batch):
             if time.monotonic() > until:
                 return False

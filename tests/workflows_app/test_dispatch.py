@@ -230,6 +230,19 @@ def test_failed_rows_wait_again_when_asked(running, owner):
     assert [c.attempts for c in claim(running)] == [1, 1, 1]
 
 
+def test_a_service_that_asks_for_a_pause_costs_no_attempt(running):
+    asked = Unreadable("rate_limited", "The service asks for a pause.", True, of_service=True, pause=40.0)
+    for _ in range(MAX_ATTEMPTS + 2):
+        (first, *others) = claim(running)
+        services.release_rows(workflow=running, claims=others)
+        assert first.attempts == 1
+        finish(running, (first, asked))
+        row = WorkflowRow.objects.annotate(now=Now()).get(pk=first.row_id)
+        assert (row.state, row.attempts, row.reason) == ("awaiting", 0, "rate_limited")
+        assert timedelta(seconds=39) < row.not_before - row.now <= timedelta(seconds=51)
+        WorkflowRow.objects.filter(pk=first.row_id).update(not_before=None)
+
+
 def test_hints_for_running_workflows_with_waiting_rows_take_turns(running, model_only, owner):
     upload_csv(model_only, csv_of(450, first=10), owner)
     team = running.team_id
