@@ -22,6 +22,7 @@ from labeling_platform.accounts.models import Activity, Team, TeamDeletion
 from labeling_platform.accounts.services import record
 from labeling_platform.accounts.tenancy import team_scope
 from labeling_platform.lib import storage
+from labeling_platform.lib.tallies import Tally
 
 BATCH = 5000
 FILES = 500
@@ -132,15 +133,25 @@ def _order() -> tuple[list[Kind], list[tuple[Kind, str]]]:
             knots.append((kind, column))
             del columns[column]
     while True:
-        # What refers to a table must be empty before it.
-        before: dict[Kind, set[Kind]] = {kind: set() for kind in kinds}
-        for kind, columns in refers.items():
-            for target in columns.values():
-                before[target].add(kind)
         try:
-            return list(TopologicalSorter(before).static_order()), knots
+            return list(TopologicalSorter(_before(refers)).static_order()), knots
         except CycleError as error:
             knots.append(_cut(refers, error.args[1]))
+
+
+def _before(refers: dict[Kind, dict[str, Kind]]) -> dict[Kind, list[Kind]]:
+    """What must be empty before each table: whatever refers to it, and before counters what they count.
+
+    Triggers write a difference for each row of a counted table that goes, so counters that went first would come back.
+    """
+    before: dict[Kind, list[Kind]] = {kind: [] for kind in refers}
+    for kind, columns in refers.items():
+        for target in columns.values():
+            before[target].append(kind)
+    for kind in [kind for kind in refers if issubclass(kind, Tally)]:
+        owners = [target for column, target in refers[kind].items() if column != "team_id"]
+        before[kind] += [other for owner in owners for other in before[owner] if not issubclass(other, Tally)]
+    return before
 
 
 def _references(kind: Kind, kinds: set[Kind]) -> Iterator[tuple[str, Kind]]:

@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django_scopes import scopes_disabled
 
-from jobs_app.models import JobUpload, Unit
+from jobs_app.models import Job, JobUpload, Judgment, Unit, UnitTally
 from labeling_platform.accounts import quotas, support
 from labeling_platform.accounts.models import Activity, Team, TeamDeletion
 from labeling_platform.accounts.tenancy import team_scope
@@ -22,7 +22,7 @@ from labeling_platform.lib import storage
 from labeling_platform.lib.errors import Refused
 from models_app.models import DataChange, HoldoutPrediction, LabelDoubt, PictureFeatures, TrainingImage
 from tests.test_tenancy import make_world
-from workflows_app.models import WorkflowRow
+from workflows_app.models import RowTally, Workflow, WorkflowRow
 
 
 def counts(team: Team) -> dict[str, int]:
@@ -84,11 +84,10 @@ def test_everything_goes_and_nothing_of_the_others(two_worlds, csm) -> None:
     assert [name for name, count in had.items() if count] != []
     assert sum(1 for count in had.values() if count) >= 28
     assert len(files(ours)) >= 4
-    with transaction.atomic():
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # what each commit would find out
         assert delete_team(team=ours, batch=7)
-        with connection.cursor() as cursor:
-            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # what a commit would find out
-            cursor.execute("SET CONSTRAINTS ALL DEFERRED")
+        cursor.execute("SET CONSTRAINTS ALL DEFERRED")
     assert {name for name, count in counts(ours).items() if count} == set()
     assert not Team.objects.filter(pk=ours.pk).exists()
     assert files(ours) == []
@@ -120,9 +119,11 @@ def test_an_interrupted_deletion_goes_on(two_worlds, csm) -> None:
     assert not Team.objects.filter(pk=ours.pk).exists()
 
 
-def test_rows_go_before_what_they_refer_to() -> None:
+def test_rows_go_before_what_they_refer_to_and_counters_after_what_they_count() -> None:
     order = tables()
     assert order.index(WorkflowRow) < order.index(Unit)
+    assert max(order.index(kind) for kind in (Unit, Judgment)) < order.index(UnitTally) < order.index(Job)
+    assert order.index(WorkflowRow) < order.index(RowTally) < order.index(Workflow)
     assert {column for _, column in deleting._knots()} == {"current_id", "duplicate_of_id", "copied_from_id"}
 
 
