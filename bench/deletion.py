@@ -46,7 +46,7 @@ from .team import make_team
 
 PEOPLE, PAGES, ON_PAGE = 100, 10, 10
 FILES, PICTURES, LINES = 5000, 5000, 20_000
-BESIDE = 200_000
+BESIDE = 1_000_000
 BASE_SECONDS, PAUSE = 20.0, 0.01
 
 
@@ -101,8 +101,8 @@ def _fill(team: Team, rows: int) -> None:
     """A workflow of so many rows with their answers, a job that people worked on, training data, files, a log."""
     workflow = fill(team, rows)
     with team_scope(team):
-        _judge(Job.objects.get(pk=workflow.job_id))
-        _train(CustomModel.objects.get(pk=workflow.model_id))
+        _judge(Job.objects.get(workflows=workflow))
+        _train(CustomModel.objects.get(workflow=workflow))
         for kind, count in (("uploads", 20), ("reports", 20), ("pictures/ab", FILES - 40)):
             for _ in range(count):
                 storage.save_bytes(b"x" * 4096, team_id=team.pk, area=kind, suffix=".bin")
@@ -195,7 +195,8 @@ def write(team: Team) -> dict[str, Any]:
     """Write until something comes on standard input: how many transactions, and how long the waits were."""
     seconds: list[float] = []
     with team_scope(team):
-        workflow = Workflow.objects.select_related("job").get()
+        workflow = Workflow.objects.get()
+        job = Job.objects.get(workflows=workflow)
         rows = list(
             WorkflowRow.objects.filter(workflow=workflow, state="confident").values_list("pk", flat=True)[:5000]
         )
@@ -206,7 +207,7 @@ def write(team: Team) -> dict[str, Any]:
             with transaction.atomic():
                 pk = rows[len(seconds) % len(rows)]
                 WorkflowRow.objects.filter(pk=pk).update(confidence=0.9, predicted_at=timezone.now())
-                Unit.objects.create(team=team, job=workflow.job, key=f"w{time.monotonic_ns()}", state="judgable")
+                Unit.objects.create(team=team, job=job, key=f"w{time.monotonic_ns()}", state="judgable")
                 record(team=team, actor=None, verb="bench", obj=workflow)
             seconds.append(time.perf_counter() - began)
             time.sleep(PAUSE)
@@ -221,34 +222,41 @@ def write(team: Team) -> dict[str, Any]:
 def delete(team: Team) -> dict[str, Any]:
     """Delete the team as the task does, again and again until it is gone; what each transaction took."""
     steps: dict[str, list[tuple[int, float]]] = defaultdict(list)
-    inner = deleting._delete_some
 
-    def noted(kind: Any, *given: Any) -> int:
-        began = time.perf_counter()
-        found = inner(kind, *given)
-        steps[kind._meta.db_table].append((found, time.perf_counter() - began))
-        return found
+    def note(name: str) -> None:
+        inner = getattr(deleting, name)
 
-    deleting._delete_some = noted
-    calls, written = 0, _wal()
+        def noted(*given: Any) -> Any:
+            began = time.perf_counter()
+            found = inner(*given)
+            about = given[0]._meta.db_table if name == "_delete_some" else name.removeprefix("_")
+            steps[about].append((int(found or 0), time.perf_counter() - began))
+            return found
+
+        setattr(deleting, name, noted)
+
+    for name in ("_untie", "_delete_some", "_purge", "_finish"):
+        note(name)
+    calls, written, memory = 0, _wal(), peak_rss_mb()
     began = time.perf_counter()
     gone = False
     while not gone:
         gone = deleting.delete_team(team=team)
         calls += 1
     seconds = time.perf_counter() - began
-    slowest = {table: max(step[1] for step in found) for table, found in steps.items()}
-    say(
-        ", ".join(f"{table} {sum(s[1] for s in found):.1f} s" for table, found in steps.items() if slowest[table] > 0.1)
-    )
+    totals = {about: sum(step[1] for step in found) for about, found in steps.items()}
+    say(", ".join(f"{about} {total:.1f} s" for about, total in totals.items() if total > 0.1))
+    slowest = {about: max(step[1] for step in found) for about, found in steps.items()}
     return {
         "seconds": round(seconds, 1),
+        "seconds_files": round(seconds - sum(totals.values()), 1),
         "calls_of_45_s": calls,
+        "rss_mb_before": round(memory, 1),
         "peak_rss_mb": round(peak_rss_mb(), 1),
         "transactions": sum(map(len, steps.values())),
         "most_rows_in_one": max(step[0] for found in steps.values() for step in found),
         "longest_transaction_s": round(max(slowest.values()), 2),
-        "longest_in": max(slowest, key=lambda table: slowest[table]),
+        "longest_in": max(slowest, key=lambda about: slowest[about]),
         "wal_mb": round((_wal() - written) / 1e6),
     }
 
