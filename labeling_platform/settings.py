@@ -426,7 +426,7 @@ UNFOLD = {
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("img/mark.svg")}],
-    "STYLES": [lambda request: static("css/console.css")],
+    "STYLES": [lambda request: static("css/console-colors.css"), lambda request: static("css/console.css")],
     "SCRIPTS": [lambda request: static("js/console.js")],
     "SIDEBAR": {
         "show_search": False,
