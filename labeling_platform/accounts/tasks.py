@@ -1,4 +1,4 @@
-"""The base of every task that works on a team's data."""
+"""The base of every task that works on a team's data, and what the team's own tables need now and then."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import logging
 from functools import partial
 from typing import Any
 
+from celery import shared_task
 from celery.contrib.django.task import DjangoTask
 from django.db import transaction
+from django_scopes import scopes_disabled
 
+from .idempotency import forget_answers
 from .models import Team
 from .tenancy import team_scope
 
@@ -36,3 +39,10 @@ class TeamTask(DjangoTask):
             return None
         with team_scope(team):
             return super().__call__(*args, team_id=team_id, **kwargs)
+
+
+@shared_task(name="accounts.sweep")
+def sweep() -> None:
+    """Delete the answers of the API that are too old to be given again."""
+    with scopes_disabled():
+        forget_answers()
