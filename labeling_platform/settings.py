@@ -142,7 +142,15 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- cache, broker, background work -------------------------------------------------------------------
 REDIS_URL = env("REDIS_URL", default="redis://localhost:6379/0")
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+# While Redis is away, its counters are in PostgreSQL (lib/caching.py). A code of an authenticator app works once in the
+# 90 seconds that it is good for (MFA_TOTP_TOLERANCE), whatever becomes of Redis meanwhile.
+CACHES: dict[str, dict[str, object]] = {
+    "default": {
+        "BACKEND": "labeling_platform.lib.caching.SteadyCache",
+        "LOCATION": REDIS_URL,
+        "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 2, "kept": {"allauth.mfa.totp.used": 90}},
+    }
+}
 
 CELERY_BROKER_URL = env("CELERY_BROKER_URL", default=REDIS_URL)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
