@@ -202,6 +202,10 @@ def handler_of(provider: IdentityProvider) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             provider.paths.append(self.path)
             parts = urlsplit(self.path)
+            if parts.path != "/sso":
+                self.send_response(204)
+                self.end_headers()
+                return
             query = {name: values[0] for name, values in parse_qs(parts.query).items()}
             asked = provider.read(query)
             body = PAGE.format(acs=html.escape(asked["acs"]), answer=provider.answer(asked)).encode()
