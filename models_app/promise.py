@@ -18,7 +18,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import beta
 
 ERROR = 0.05
 STARTS = ((0.5, 0.8), (0.25, 0.2))  # (share of the pictures a walk begins at, its part of the error)
@@ -41,10 +40,15 @@ class Candidate:
 
 
 def lower_bound(correct: float, count: float, error: float) -> float:
-    """Clopper-Pearson: the share that is exceeded with certainty 1 - error. Counts need not be whole numbers."""
+    """Clopper-Pearson: the share that is exceeded with certainty 1 - error. Counts need not be whole numbers.
+
+    A quantile of the beta distribution, which `scipy.stats` has by that name.
+    """
+    from scipy.special import betaincinv  # here: scipy takes long to import, scipy.stats a second
+
     if correct <= 0 or count <= 0:
         return 0.0
-    return float(beta.ppf(error, correct, count - correct + 1))
+    return float(betaincinv(correct, count - correct + 1, error))
 
 
 def candidates(

@@ -77,8 +77,18 @@ def _lock_for_rows(job: Job) -> tuple[Job, UnitState, int]:
     """Lock a job that gets rows, and run it again when it had finished; state and wanted judgments of the rows.
 
     The lock is held against `submit_page`, which may be about to find that nothing is left and finish the job.
+    Arrivals do not shut out each other, so that workers write at the same time; only those that count the queued
+    rows, or wake a job that had finished, are alone with it.
     """
-    job = Job.objects.select_for_update(no_key=True).get(pk=job.pk)
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM jobs_app_job WHERE id = %s FOR SHARE", [job.pk])
+        job = Job.objects.get(pk=job.pk)
+        alone = arrival_state(job) == UnitState.QUEUED or job.state == JobState.FINISHED
+        if alone:
+            transaction.set_rollback(True)  # gives the shared lock back: two who hold it would wait for each other
+    if alone:
+        job = Job.objects.select_for_update(no_key=True).get(pk=job.pk)
     state = arrival_state(job)
     if state != UnitState.JUDGABLE:
         return job, state, 0

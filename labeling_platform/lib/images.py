@@ -22,9 +22,7 @@ from functools import lru_cache
 from typing import Any
 from urllib.parse import urljoin
 
-import boto3
 import urllib3
-from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from django.conf import settings
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -414,6 +412,9 @@ def _status_code(status: int) -> str:
 
 @lru_cache(maxsize=4)
 def _s3_client(access: S3Access) -> Any:
+    import boto3  # here: it takes a quarter of a second, and most installations read no bucket
+    from botocore.config import Config
+
     config = Config(connect_timeout=2, read_timeout=10, retries={"mode": "standard", "max_attempts": 3})
     return boto3.client("s3", endpoint_url=access.endpoint_url, region_name=access.region, config=config)
 

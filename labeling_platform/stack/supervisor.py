@@ -240,7 +240,7 @@ def _own_children(places: Places, env: dict[str, str], port: int) -> list[Child]
         "web": [
             sys.executable, "-m", "gunicorn", "labeling_platform.wsgi", "--bind", f"127.0.0.1:{port}",
             "--worker-class", "gthread", "--workers", "2", "--threads", "8", "--graceful-timeout", "10",
-            "--no-control-socket", "--reuse-port",
+            "--no-control-socket", "--reuse-port", "--preload",
         ],
         "worker": [*worker, "-Q", "default,predict,reports", "--concurrency", "2", "-n", "worker@local"],
         "trainer": [*worker, "-Q", "train", "--concurrency", "1", "-n", "trainer@local"],

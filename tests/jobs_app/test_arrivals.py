@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Count
 from django.urls import reverse
 from django.utils import timezone
@@ -14,6 +16,7 @@ from django_scopes import scopes_disabled
 
 from jobs_app.models import Job, Unit, UnitTally
 from jobs_app.services import cancel_unit, launch_job, launch_overdue, launch_queued, save_settings
+from jobs_app.services.results import finish_job_when_done
 from jobs_app.tasks import sweep
 from labeling_platform.accounts.tenancy import team_scope
 from labeling_platform.lib.errors import Refused
@@ -177,3 +180,53 @@ def test_two_arrivals_at_once_that_together_are_enough(db) -> None:
         with team_scope(job.team):
             assert Unit.objects.filter(job=job, state="judgable").count() == (turn + 1) * 10
             assert not Unit.objects.filter(job=job, state="queued").exists()
+
+
+def elsewhere(job: Job, work: Callable[[], object]) -> threading.Thread:
+    """Do it at once, on a connection of its own."""
+
+    def run() -> None:
+        try:
+            with team_scope(job.team), transaction.atomic():
+                work()
+        finally:
+            connection.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
+@pytest.mark.django_db(transaction=True)
+def test_arrivals_do_not_wait_for_each_other_and_finishing_waits_for_them(db) -> None:
+    job = make_job(0)
+    with team_scope(job.team):
+        with transaction.atomic():
+            fill(job, 1)
+            other = elsewhere(job, lambda: fill(job, 1, start=1))
+            other.join(20)
+            assert not other.is_alive()
+            elsewhere(job, lambda: Unit.objects.filter(key="k1").update(state="finalized")).join(20)
+            end = elsewhere(job, lambda: finish_job_when_done(job))
+            end.join(0.5)
+            assert end.is_alive()
+        end.join(20)
+        assert not end.is_alive()
+        assert Job.objects.get().state == "running"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_arrivals_at_once_wake_a_finished_job(db) -> None:
+    """Each would need the job for itself while the other shares it."""
+    job = make_job(0)
+    for turn in range(5):
+        with team_scope(job.team):
+            Unit.objects.filter(state="judgable").update(state="finalized")
+            with transaction.atomic():
+                finish_job_when_done(job)
+            assert Job.objects.get().state == "finished"
+            threads = [elsewhere(job, partial(fill, job, 2, start=turn * 4 + part * 2)) for part in (0, 1)]
+            for thread in threads:
+                thread.join(20)
+            assert Job.objects.get().state == "running"
+            assert Unit.objects.filter(key__startswith="k").count() == (turn + 1) * 4

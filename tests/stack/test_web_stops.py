@@ -39,7 +39,7 @@ def test_a_request_in_flight_is_answered(tmp_path) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "gunicorn", "labeling_platform.wsgi", "--bind", f"127.0.0.1:{port}", "--worker-class",
          "gthread", "--workers", "2", "--threads", "8", "--graceful-timeout", "10", "--no-control-socket",
-         "--reuse-port"],
+         "--reuse-port", "--preload"],
         env=env, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
     )  # fmt: skip
     try:
