@@ -66,6 +66,7 @@ INSTALLED_APPS = [
     "labeling_platform.ops",
     "labeling_platform.accounts",
     "labeling_platform.accounts.sso",
+    "labeling_platform.accounts.sso.saml",
     "models_app",
     "jobs_app",
     "workflows_app",
@@ -141,7 +142,15 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- cache, broker, background work -------------------------------------------------------------------
 REDIS_URL = env("REDIS_URL", default="redis://localhost:6379/0")
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+# While Redis is away, its counters are in PostgreSQL (lib/caching.py). A code of an authenticator app works once in the
+# 90 seconds that it is good for (MFA_TOTP_TOLERANCE), whatever becomes of Redis meanwhile.
+CACHES: dict[str, dict[str, object]] = {
+    "default": {
+        "BACKEND": "labeling_platform.lib.caching.SteadyCache",
+        "LOCATION": REDIS_URL,
+        "OPTIONS": {"socket_connect_timeout": 1, "socket_timeout": 2, "kept": {"allauth.mfa.totp.used": 90}},
+    }
+}
 
 CELERY_BROKER_URL = env("CELERY_BROKER_URL", default=REDIS_URL)
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
@@ -341,6 +350,28 @@ if SSO_OIDC_URL := env("SSO_OIDC_URL", default=""):
                 "client_id": env("SSO_OIDC_CLIENT_ID", default=""),
                 "secret": env("SSO_OIDC_SECRET", default=""),
                 "settings": {"server_url": SSO_OIDC_URL},
+            }
+        ]
+    }
+SSO_SAML_ENTITY_ID, SSO_SAML_METADATA = env("SSO_SAML_ENTITY_ID", default=""), env("SSO_SAML_METADATA", default="")
+if SSO_SAML_ENTITY_ID or SSO_SAML_METADATA:
+    _SAML: dict[str, object] = {
+        "metadata": SSO_SAML_METADATA,
+        "entity_id": SSO_SAML_ENTITY_ID,
+        "url": env("SSO_SAML_URL", default=""),
+        "certificate": env("SSO_SAML_CERTIFICATE", default=""),
+        "own_entity_id": env("SSO_SAML_OWN_ENTITY_ID", default="") or f"{PUBLIC_URL}/accounts/sso/saml/metadata/",
+        "key": env("SSO_SAML_KEY", default=""),
+        "key_certificate": env("SSO_SAML_KEY_CERTIFICATE", default=""),
+        "attributes": env.dict("SSO_SAML_ATTRIBUTES", default={}),
+    }
+    SOCIALACCOUNT_PROVIDERS["saml"] = {
+        "APPS": [
+            {
+                "provider_id": "saml",
+                "client_id": "saml",
+                "name": env("SSO_SAML_NAME", default="") or "Single sign-on",
+                "settings": _SAML,
             }
         ]
     }

@@ -81,6 +81,10 @@ TABLE: dict[str, tuple[int | str, int | str]] = {
     "accounts/social/connections/": ("/accounts/3rdparty/", "/accounts/3rdparty/"),
     "accounts/sso/login/": (404, 404),  # not configured
     "accounts/sso/login/callback/": (404, 404),
+    "accounts/sso/saml/login/": (404, 404),
+    "accounts/sso/saml/acs/": (404, 404),
+    "accounts/sso/saml/acs/finish/": (404, 404),
+    "accounts/sso/saml/metadata/": (404, 404),
 }
 ELSEWHERE = ("t/<slug:team_slug>/", "admin/", "api/v1/")
 PEOPLE = ["the other team's owner", *ROLES, "staff"]

@@ -50,3 +50,32 @@ def people_are_safe(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage
             )
         )
     return found
+
+
+@checks.register(checks.Tags.security)
+def saml_fits_together(app_configs: Any, **kwargs: Any) -> list[checks.CheckMessage]:
+    """Single sign-on by SAML that is set up half, or lets nobody in."""
+    apps: Any = settings.SOCIALACCOUNT_PROVIDERS.get("saml", {}).get("APPS")
+    if not apps:
+        return []
+    from .sso.saml import messages  # it loads xmlsec
+
+    try:
+        messages.both_sides(apps[0]["settings"], f"{settings.PUBLIC_URL}/accounts/sso/saml/acs/")
+    except ValueError as error:
+        return [
+            checks.Error(
+                f"Single sign-on by SAML is not set up: {error}",
+                hint="Set SSO_SAML_METADATA_FILE, or SSO_SAML_ENTITY_ID, SSO_SAML_URL and SSO_SAML_CERTIFICATE_FILE.",
+                id="accounts.E002",
+            )
+        ]
+    if settings.SSO_EMAIL_DOMAINS:
+        return []
+    return [
+        checks.Warning(
+            "By SAML, only people come in whose address the provider calls verified, which few providers do.",
+            hint="Set SSO_EMAIL_DOMAINS to the domains that the provider answers for.",
+            id="accounts.W003",
+        )
+    ]

@@ -407,3 +407,10 @@ class TeamDeletion(TeamOwned):
                 condition=models.Q(canceled_at=None) | models.Q(started_at=None), name="deletion_not_back_once_begun"
             ),
         ]
+
+
+class UsedAssertion(models.Model):
+    """An assertion of a SAML provider that somebody signed in with, kept until it is over: it works once."""
+
+    digest = models.CharField(primary_key=True, max_length=64)
+    until = models.DateTimeField(db_index=True)

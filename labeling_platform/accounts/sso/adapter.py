@@ -36,16 +36,18 @@ class SignOnAdapter(DefaultSocialAccountAdapter):  # type: ignore[misc]
 
     def pre_social_login(self, request: HttpRequest, sociallogin: SocialLogin) -> None:
         """Refuse who has no verified address, or one of a domain that is not allowed."""
-        address = next((one.email for one in sociallogin.email_addresses if one.verified), "")
-        if not address:
-            raise ImmediateHttpResponse(
-                refuse(request, "The sign-in service has not verified your e-mail address. Verify it there first.", 403)
-            )
+        given = sociallogin.email_addresses
+        address = next((one.email for one in given if one.verified), given[0].email if given else "")
         domains = settings.SSO_EMAIL_DOMAINS
-        if domains and address.rpartition("@")[2] not in domains:
-            raise ImmediateHttpResponse(
-                refuse(request, f"Addresses like {address} may not sign in here. Use your work address.", 403)
-            )
+        text = ""
+        if not address:
+            text = "The sign-in service did not tell your e-mail address. Tell who runs this platform."
+        elif domains and address.rpartition("@")[2] not in domains:
+            text = f"Addresses like {address} may not sign in here. Use your work address."
+        elif not any(one.verified for one in given):
+            text = "The sign-in service has not verified your e-mail address. Verify it there first."
+        if text:
+            raise ImmediateHttpResponse(refuse(request, text, 403))
 
     def populate_user(self, request: HttpRequest, sociallogin: SocialLogin, data: dict[str, Any]) -> User:
         user: User = sociallogin.user

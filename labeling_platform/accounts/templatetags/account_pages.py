@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from allauth.socialaccount.adapter import get_adapter
+from allauth.socialaccount.models import SocialAccount
 from django import template
 from django.http import HttpRequest
 
@@ -25,6 +28,22 @@ def address_for_passkeys(request: HttpRequest) -> str:
 
 
 @register.simple_tag
-def sign_on_name(request: HttpRequest) -> str:
-    """Name of the single sign-on; empty when none is set up."""
-    return next((provider.name for provider in get_adapter().list_providers(request)), "")
+def sign_on_ways(request: HttpRequest) -> list[dict[str, str]]:
+    """The single sign-ons that are set up: their id, name and where they begin."""
+    return [
+        {"id": provider.id, "name": provider.name, "address": provider.get_login_url(request)}
+        for provider in get_adapter().list_providers(request)
+    ]
+
+
+@register.filter
+def way_name(ways: list[dict[str, str]], provider: str) -> str:
+    """What the single sign-on of an account is called; its id when it is not set up any more."""
+    return next((way["name"] for way in ways if way["id"] == provider), provider)
+
+
+@register.filter
+def not_connected(ways: list[dict[str, str]], accounts: Iterable[SocialAccount]) -> list[dict[str, str]]:
+    """The single sign-ons that a person has no account of."""
+    have = {account.provider for account in accounts}
+    return [way for way in ways if way["id"] not in have]
