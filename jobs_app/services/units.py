@@ -29,9 +29,14 @@ INSERT INTO jobs_app_unit (team_id, job_id, key, data, image_url, machine, state
     judgments_count, result, created_at)
 SELECT %(team)s, %(job)s, key, data, image_url, machine, %(state)s,
     CASE WHEN %(in_order)s THEN 0 ELSE floor(random() * 2147483647)::int END,
-    %(wanted)s, %(wanted)s, 0, '{{}}'::jsonb, statement_timestamp()
-FROM {source} ORDER BY place ON CONFLICT (job_id, key) DO NOTHING
-"""
+    %(wanted)s, %(wanted)s, 0, '{}'::jsonb, statement_timestamp()
+FROM"""
+_ONCE = "ORDER BY place ON CONFLICT (job_id, key) DO NOTHING"
+_INSERT_LISTED = (
+    f"{_INSERT} ROWS FROM (json_to_recordset(%(rows)s::json) AS (k text, i text, d jsonb, m jsonb))"
+    f" WITH ORDINALITY AS new_units (key, image_url, data, machine, place) {_ONCE}"
+)
+_INSERT_COPIED = f"{_INSERT} new_units {_ONCE}"
 
 
 @dataclass(frozen=True)
@@ -58,12 +63,9 @@ def add_units(*, job: Job, items: Sequence[NewUnit]) -> dict[str, int]:
         return {}
     job, state, wanted = _lock_for_rows(job)
     rows = [{"k": item.key, "i": item.image_url, "d": item.data, "m": item.machine} for item in items]
-    source = "ROWS FROM (json_to_recordset(%(rows)s::json) AS (k text, i text, d jsonb, m jsonb)) WITH ORDINALITY"
+    given = _common(job, state, wanted) | {"rows": json.dumps(rows, ensure_ascii=False)}
     with connection.cursor() as cursor:
-        cursor.execute(
-            _INSERT.format(source=f"{source} AS new_units (key, image_url, data, machine, place)"),
-            _common(job, state, wanted) | {"rows": json.dumps(rows, ensure_ascii=False)},
-        )
+        cursor.execute(_INSERT_LISTED, given)
     if state == UnitState.QUEUED:
         launch_when_enough(job)
     keys = [item.key for item in items]
@@ -120,7 +122,7 @@ def copy_units(*, job: Job, items: Sequence[NewUnit]) -> None:
             " ON COMMIT DROP"
         )
         wall.copy(cursor, "COPY new_units (key, image_url, data) FROM STDIN", copy_lines(lines))
-        cursor.execute(_INSERT.format(source="new_units"), _common(job, state, wanted))
+        cursor.execute(_INSERT_COPIED, _common(job, state, wanted))
         cursor.execute("TRUNCATE new_units")
     if state == UnitState.QUEUED:
         launch_when_enough(job)
