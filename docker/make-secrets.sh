@@ -24,6 +24,8 @@ keep app_database_url "postgres://labeling_app:$(cat app_password)@postgres:5432
 keep cache_url "redis://:$(cat valkey_password)@valkey:6379/1"
 keep broker_url "redis://:$(cat valkey_password)@valkey:6379/0"
 keep flower_basic_auth "flower:$(random)"
-# Write your own into these two: where mail goes, and the secret of single sign-on.
+# Write your own into these: where mail goes; what single sign-on needs (docs/sign-in.md), empty when it is not used.
 keep email_url "consolemail://"
-keep sso_oidc_secret ""
+for name in sso_oidc_secret sso_saml_metadata sso_saml_key sso_saml_key_certificate; do
+  keep "$name" ""
+done

@@ -57,7 +57,7 @@ def test_every_queue_has_a_worker() -> None:
     assert queues == {"default", *re.findall(r'"queue": "(\w+)"', SETTINGS)}
 
 
-SECRET = re.compile(r"PASSWORD|SECRET|TOKEN|KEY|AUTH|_USER|(DATABASE|OWNER|REDIS|BROKER|EMAIL)_URL")
+SECRET = re.compile(r"PASSWORD|SECRET|TOKEN|KEY|AUTH|_USER|METADATA|(DATABASE|OWNER|REDIS|BROKER|EMAIL)_URL")
 
 
 def test_no_secret_is_in_an_environment_or_a_command() -> None:
