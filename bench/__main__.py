@@ -31,6 +31,7 @@ SCALE = {
     "ingest": "an uploaded CSV becomes rows",
     "dispatch": "answers of a backend become results",
     "pages": "pages of a workflow with many rows",
+    "deletion": "a large team is deleted while another one writes",
 }
 
 

@@ -32,7 +32,7 @@ BUCKET = "labeling"
 READY_SECONDS, BOOT_SECONDS = 60.0, 120.0
 CELERY = [sys.executable, "-m", "celery", "-A", "labeling_platform"]
 WORKER = [*CELERY, "worker", "--without-mingle", "--without-gossip", "--loglevel", "INFO"]
-QUEUES = "default,predict,reports,train"
+QUEUES = "default,predict,reports,train,remote"
 
 
 @dataclass

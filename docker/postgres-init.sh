@@ -1,9 +1,11 @@
 #!/bin/sh
 # Makes the roles of the platform on the first start: the owner migrates, the app works without special rights.
 # Nobody signs in as the operator: the app becomes it for statements that look across teams.
+# psql itself reads the passwords, so that no list of processes shows them.
 set -eu
-psql -v ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname postgres \
-  -v owner_password="$OWNER_PASSWORD" -v app_password="$APP_PASSWORD" <<'SQL'
+psql -v ON_ERROR_STOP=1 --username "$POSTGRES_USER" --dbname postgres <<'SQL'
+\set owner_password `cat /run/secrets/owner_password`
+\set app_password `cat /run/secrets/app_password`
 CREATE ROLE labeling_owner LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEROLE CREATEDB PASSWORD :'owner_password';
 CREATE ROLE labeling_app LOGIN NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB PASSWORD :'app_password';
 CREATE ROLE labeling_operator NOLOGIN NOSUPERUSER NOBYPASSRLS;

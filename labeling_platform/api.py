@@ -25,6 +25,10 @@ the page API of the team. It never allows more than its creator may do. Cookies 
 **Background work.** Uploads, trainings, predictions and reports are done in the background: the answer is 202 with
 the thing's state; ask for it again every few seconds.
 
+**Sending again.** A POST with the header `Idempotency-Key` is done once: the same request with the same key within 24
+hours gets the first answer again (`Idempotency-Replayed: true`); another request with the key is 422
+`idempotency_key_used`, and while the first is under way 409 `idempotency_under_way`.
+
 **Lists** come in pages: `limit` (at most 100) and `after` (the `next` of the page before).
 
 **Errors** have one shape, `{"error": {"code", "message", "fields"?, "request_id"}}`: 400 unreadable, 401 no token that

@@ -16,6 +16,7 @@ from django.conf import settings
 from django.db import DatabaseError, connection, transaction
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
+from django_scopes import scopes_disabled
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import choose_encoder
@@ -46,6 +47,12 @@ SELECT 'uploads', extract(epoch FROM statement_timestamp() - min(created_at))::f
 UNION ALL
 SELECT 'reports', extract(epoch FROM statement_timestamp() - min(created_at))::float8
 FROM reports_app_report WHERE state IN ('queued', 'building')
+UNION ALL
+SELECT 'remote', extract(epoch FROM statement_timestamp() - min(since))::float8 FROM (
+    SELECT coalesce(next_poll_at, created_at) AS since FROM models_app_modelversion
+    WHERE connection_id IS NOT NULL AND state IN ('queued', 'training') AND lease_until IS NULL
+      AND (next_poll_at IS NULL OR next_poll_at <= statement_timestamp())
+    UNION ALL SELECT next_try_at FROM models_app_remoteleftover WHERE next_try_at <= statement_timestamp()) AS elsewhere
 """
 ROWS = "SELECT line, sum(n)::bigint FROM workflows_app_rowtally GROUP BY line"
 UNITS = "SELECT line, sum(n)::bigint FROM jobs_app_unittally GROUP BY line"
@@ -67,7 +74,7 @@ def metrics(request: HttpRequest) -> HttpResponse:
     registry.register(Figures())
     encode, content_type = choose_encoder(request.headers.get("Accept", ""))
     try:
-        with transaction.atomic():
+        with scopes_disabled(), transaction.atomic():
             return HttpResponse(encode(registry), content_type=content_type)
     except DatabaseError:
         return HttpResponse("the database gave no figures in time\n", status=503, content_type="text/plain")

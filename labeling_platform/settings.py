@@ -185,12 +185,21 @@ CELERY_TASK_ROUTES = {
     "workflows.predict": {"queue": "predict"},
     "models.train": {"queue": "train"},
     "reports.*": {"queue": "reports"},
+    # Whatever waits for a service elsewhere (connections), so that a slow one holds up nothing else.
+    "workflows.predict_remote": {"queue": "remote"},
+    "models.train_remote": {"queue": "remote"},
+    "models.evaluate_remote": {"queue": "remote"},
+    "models.poll": {"queue": "remote"},
+    "models.delete_remote": {"queue": "remote"},
+    "models.check_connection": {"queue": "remote"},
+    "models.check_for_staff": {"queue": "remote"},
 }
 CELERY_BEAT_SCHEDULE = {
     "workflows.sweep": {"task": "workflows.sweep", "schedule": 5.0, "options": {"expires": 5}},
     "models.sweep": {"task": "models.sweep", "schedule": 10.0, "options": {"expires": 10}},
     "jobs.sweep": {"task": "jobs.sweep", "schedule": 10.0, "options": {"expires": 10}},
     "ops.sweep": {"task": "ops.sweep", "schedule": 60.0, "options": {"expires": 60}},
+    "accounts.sweep": {"task": "accounts.sweep", "schedule": 300.0, "options": {"expires": 300}},
     "console.delete_teams": {"task": "console.delete_teams", "schedule": 60.0, "options": {"expires": 60}},
     "console.collect_usage": {"task": "console.collect_usage", "schedule": 300.0, "options": {"expires": 300}},
     "reports.sweep": {"task": "reports.sweep", "schedule": 30.0, "options": {"expires": 30}},
@@ -456,7 +465,8 @@ UNFOLD = {
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("img/mark.svg")}],
-    "STYLES": [lambda request: static("css/console.css")],
+    "STYLES": [lambda request: static("css/console-colors.css"), lambda request: static("css/console.css")],
+    "SCRIPTS": [lambda request: static("js/console.js")],
     "SIDEBAR": {
         "show_search": False,
         "show_all_applications": True,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin
@@ -13,7 +15,7 @@ from unfold.widgets import UnfoldAdminPasswordWidget
 
 from labeling_platform.lib.errors import Refused
 
-from . import services
+from . import services, tasks
 from .models import CustomModel, Evaluation, ModelVersion, TrainingUpload, WatsonConnection
 
 
@@ -128,12 +130,12 @@ class WatsonConnectionAdmin(ModelAdmin):
     """Connections for all teams are made here; those of teams are their own affair, and only looked at."""
 
     form = SharedConnectionForm
-    list_display = ["name", "team", "url", "auth", "state", "reason", "at_once", "checked_at"]
+    list_display = ["name", "team", "url", "auth", "state", "reason", "at_once", "test_words", "tested_at"]
     list_filter = ["state"]
     list_select_related = ["team"]
     search_fields = ["name", "url", "team__slug"]
-    fields = [*SHARED_FIELDS, "secret", "state", "reason", "checked_at"]
-    readonly_fields = ["state", "reason", "checked_at"]
+    fields = [*SHARED_FIELDS, "secret", "state", "reason", "checked_at", "test_ok", "test_words", "tested_at"]
+    readonly_fields = ["state", "reason", "checked_at", "test_ok", "test_words", "tested_at"]
     actions = ["test_connections"]
 
     def get_fields(self, request: HttpRequest, obj: WatsonConnection | None = None) -> Any:
@@ -164,7 +166,8 @@ class WatsonConnectionAdmin(ModelAdmin):
 
     @admin.action(description="Test the chosen connections", permissions=["test"])
     def test_connections(self, request: HttpRequest, queryset: QuerySet[WatsonConnection]) -> None:
-        for connection in queryset[:10]:
-            health = services.check_connection(connection=connection)
-            tell = messages.success if health.ok else messages.error
-            tell(request, f"{connection}: {health.message}")
+        asked = [one for one in queryset[:10] if services.ask_for_test(connection=one)]
+        for connection in asked:
+            transaction.on_commit(partial(tasks.check_for_staff.delay, connection_id=connection.pk), robust=True)
+        words = "One connection is" if len(asked) == 1 else f"{len(asked)} connections are"
+        messages.info(request, f"{words} being asked. Reload this page in a moment to see the answers.")

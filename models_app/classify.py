@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import random
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +25,15 @@ from labeling_platform.lib import storage, stored
 from labeling_platform.lib.images import FetchError, FetchPolicy, fetch_image, inspect_image, policy_from_settings
 
 from .backends import get_backend
-from .backends.base import BackendError, BadImage, ClassifierBackend, ItemResult, ModelNotFound, Permanent
+from .backends.base import (
+    BackendError,
+    BadImage,
+    ClassifierBackend,
+    ItemResult,
+    ModelNotFound,
+    Permanent,
+    RateLimited,
+)
 from .models import ModelVersion, PictureFeatures
 from .pipeline import in_batches, load_ahead
 from .remote import LOST, is_remote, open_remote, watched
@@ -32,6 +42,9 @@ Key = TypeVar("Key")
 BATCH = 32
 REQUEST = 20
 """Pictures that a service elsewhere takes at once; between requests the caller keeps its leases."""
+WAITS, LONGEST_WAIT, LONGEST_PAUSE, ALL_BUSY_PAUSE = 2, 10.0, 3600.0, 10.0
+"""How often and how long a pause of the service is waited for in place; for longer ones the pictures are put back."""
+_spread: Callable[[], float] = random.random
 _decoding = threading.BoundedSemaphore(4)  # a PNG of 40 million pixels takes 160 MB while it is decoded
 
 
@@ -53,13 +66,15 @@ class Scored:
 @dataclass(frozen=True)
 class Unreadable:
     """Why a picture has no answer. `transient`: trying again later may help; `of_service`: the service elsewhere that
-    should have answered is why, not the picture.
+    should have answered is why, not the picture. `pause`: seconds that are to be waited because too much was asked at
+    once, which is no failed attempt.
     """
 
     code: str
     message: str
     transient: bool = False
     of_service: bool = False
+    pause: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -154,28 +169,53 @@ def _predict(
     """As the backend's. What hinders a service elsewhere becomes each picture's reason, which may be a passing one."""
     if not is_remote(version.backend):
         return backend.predict(version.ref, features)
+    found: list[ItemResult | Unreadable] = []
     try:
-        found: list[ItemResult | Unreadable] = []
         with watched(version.connection):
             for some in in_batches(features, REQUEST):
                 tick()
-                found += backend.predict(version.ref, some)
-        return found
+                found += _ask(version, backend, some, tick)
     except BackendError as error:
         if isinstance(error, ModelNotFound):
             ModelVersion.objects.filter(pk=version.pk, error="").update(error=LOST)
             error = ModelNotFound(LOST, code="model_lost")
-        reason = Unreadable(error.code, error.message, transient=error.retryable, of_service=True)
-        return [reason] * len(features)
+        reason = Unreadable(
+            error.code, error.message, transient=error.retryable, of_service=True, pause=_pause_after(error)
+        )
+        found += [reason] * (len(features) - len(found))
+    return found
+
+
+def _ask(
+    version: ModelVersion, backend: ClassifierBackend, features: Sequence[bytes], tick: Callable[[], None]
+) -> Sequence[ItemResult]:
+    """One request. A short pause that the service asks for is waited for here, a few times."""
+    for _ in range(WAITS):
+        try:
+            return backend.predict(version.ref, features)
+        except RateLimited as error:
+            if error.retry_after > LONGEST_WAIT:
+                raise
+            # Not all that were sent away at once come back at once.
+            until = time.monotonic() + error.retry_after * (1 + _spread() / 2)
+            while (left := until - time.monotonic()) > 0:
+                time.sleep(min(left, 0.5))
+                tick()
+    return backend.predict(version.ref, features)
+
+
+def _pause_after(error: BackendError) -> float:
+    if isinstance(error, RateLimited):
+        return min(max(error.retry_after, 1.0), LONGEST_PAUSE)
+    return ALL_BUSY_PAUSE if error.code == "all_busy" else 0.0
 
 
 def backend_of(version: ModelVersion) -> ClassifierBackend:
     """The backend that makes features as the version knows them. Raises Permanent when there is none any more."""
-    backend: ClassifierBackend
     if is_remote(version.backend):
-        backend = open_remote(version.connection, details=version.details)
-    else:
-        backend = open_backend(version.backend, embedder=version.details.get("embedder", ""))
+        # What is sent is a picture, whatever its size: a service reads those of another size as well.
+        return open_remote(version.connection, details=version.details)
+    backend = open_backend(version.backend, embedder=version.details.get("embedder", ""))
     if backend.feature_version != version.feature_version:
         raise Permanent(
             "This version was trained with an image network that is not in use any more. Train the model again.",

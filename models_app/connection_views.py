@@ -6,11 +6,11 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import messages
-from django.http import HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters, sensitive_variables
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from labeling_platform.accounts.forms import focus_first_error
 from labeling_platform.accounts.models import Feature
@@ -18,7 +18,7 @@ from labeling_platform.accounts.permissions import MANAGE
 from labeling_platform.accounts.tenancy import TeamRequest, team_view
 from labeling_platform.lib.errors import Refused
 
-from . import services
+from . import services, tasks
 from .forms import ConnectionForm
 from .hosts import host_of
 from .models import WatsonConnection
@@ -32,11 +32,15 @@ def connections(request: TeamRequest) -> HttpResponse:
     """The team's connections and those for all teams, and the ledger."""
     found = services.connections_of(request.team)
     context = {
-        "rows": [{"connection": one, "host": host_of(one.url), "own": one.team_id is not None} for one in found],
+        "rows": [_row(one) for one in found],
         "ledger": services.ledger(team=request.team),
         "allowed": _is_allowed(),
     }
     return render(request, "models/connections.html", context)
+
+
+def _row(one: WatsonConnection) -> dict[str, Any]:
+    return {"connection": one, "host": host_of(one.url), "own": one.team_id is not None}
 
 
 def _is_allowed() -> bool:
@@ -88,17 +92,21 @@ def _get_own(request: TeamRequest, pk: int) -> WatsonConnection:
     return get_object_or_404(WatsonConnection.objects.select_related("team"), pk=pk, team=request.team)
 
 
-@require_POST
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
 @may_manage
 def connection_test(request: TeamRequest, connection_pk: int) -> HttpResponse:
-    """Ask the service whether it is there and accepts us."""
+    """Have a worker ask the service whether it is there and accepts us; the connection's line, while the page waits."""
     usable = {one.pk: one for one in services.connections_of(request.team)}
-    connection = usable.get(connection_pk) or _get_own(request, connection_pk)
-    health = services.check_connection(connection=connection)
-    if health.ok:
-        messages.success(request, f"“{connection}” works. {health.message}".strip())
-    else:
-        messages.error(request, f"“{connection}” does not work: {health.message}")
+    connection = usable.get(connection_pk)
+    if connection is None:
+        raise Http404
+    if request.method == "POST" and services.ask_for_test(connection=connection):
+        tasks.check_connection.delay_on_commit(team_id=request.team.pk, connection_id=connection.pk)
+    if request.htmx:
+        return render(request, "models/_connection_row.html", {"row": _row(connection)})
+    if request.method == "POST":
+        messages.info(request, f"“{connection}” is being asked. Reload this page in a moment to see the answer.")
     return redirect("models:connections", team_slug=request.team.slug)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -34,6 +35,8 @@ __all__ = [
     "WatsonConnection",
 ]
 MOST_AT_ONCE = 20
+TEST_LIFE = timedelta(minutes=3)
+"""A test takes a minute and a half at most; one that has no result after this was lost."""
 
 
 class WatsonConnection(models.Model):
@@ -41,7 +44,8 @@ class WatsonConnection(models.Model):
 
     `secret_sealed` is encrypted (lib/sealing.py) and goes to the service only: no page, log or message has it.
     `objects` has a team's own connections; what a team may use are these and those for all (`everywhere`, which
-    row-level security cuts down to that).
+    row-level security cuts down to that). A test is asked for (`test_asked_at`) and done by a worker, one at a time;
+    what came of the last one stands in `tested_at`, `test_ok` and `test_words`.
     """
 
     team = models.ForeignKey(Team, null=True, blank=True, on_delete=models.CASCADE, related_name="+")
@@ -55,6 +59,10 @@ class WatsonConnection(models.Model):
     state = models.CharField(max_length=10, choices=ConnectionState.choices, default=ConnectionState.OK)
     reason = models.CharField(max_length=500, blank=True)
     checked_at = models.DateTimeField(null=True, blank=True)
+    test_asked_at = models.DateTimeField(null=True, blank=True, editable=False)
+    tested_at = models.DateTimeField(null=True, blank=True)
+    test_ok = models.BooleanField(null=True)
+    test_words = models.CharField(max_length=500, blank=True, default="", db_default="")
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, null=True, on_delete=models.SET_NULL, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     if TYPE_CHECKING:
@@ -82,6 +90,16 @@ class WatsonConnection(models.Model):
     @property
     def status(self) -> ConnectionState:
         return ConnectionState(self.state)
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether a test that was asked for is still under way."""
+        return self.test_asked_at is not None and timezone.now() - self.test_asked_at < TEST_LIFE
+
+    @property
+    def test_was_lost(self) -> bool:
+        """Whether a test was asked for and nobody did it."""
+        return self.test_asked_at is not None and not self.is_asking
 
 
 def _to_connection(**options: Any) -> Any:

@@ -160,7 +160,9 @@ def version_result(version: ModelVersion) -> dict[str, Any] | None:
         if figures["accuracy"] is not None
         else "no holdout",
         "left_out": _left_out(version.images_failed),
-        "subtitle": f"Measured on the {version.rows_holdout:,} pictures of the holdout.",
+        "subtitle": f"Measured on the {version.rows_holdout:,} pictures of the holdout."
+        if version.rows_holdout
+        else "No picture was set aside, so nothing is measured.",
         "mistakes": sorted(mistakes, key=lambda mistake: -mistake["count"])[:MISTAKES_SHOWN],
         "points": [(bin_["confidence"], bin_["accuracy"], bin_["count"]) for bin_ in figures["reliability"]],
         "right_wrong": confidence_bins(right_or_wrong),
@@ -200,6 +202,11 @@ def _left_out(failed: int) -> str:
 
 
 def _notes(version: ModelVersion) -> list[str]:
+    if not version.rows_holdout:
+        words = "Every picture was trained on: so it is with pictures that came through the API for Watson clients."
+        if (share := version.details.get("out_of_fold_accuracy")) is not None:
+            words += f" In cross-validation on them the model was right on {share:.1%}."
+        return [words]
     if version.rows_holdout < 50:
         few = f"The holdout has only {version.rows_holdout:,} pictures, so these figures are rough: "
         return [few + "more training data makes them firmer."]

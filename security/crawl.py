@@ -12,11 +12,20 @@ from pathlib import Path
 from typing import Any
 
 MODULES = "crlf,csp,cookieflags,exec,file,http_headers,permanentxss,redirect,sql,timesql,xss"
-EXCLUDED = (
-    "/accounts/logout/", "/accounts/password", "/accounts/2fa", "/accounts/sessions", "/delete/", "/people/",
-    "/pictures/", "/samples/",
-)  # fmt: skip
-"""Signing out, changing the password, deleting would only end the scan; hundreds of pictures would only fill it."""
+PARTS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "pages": (
+        "/",
+        (
+            "/accounts/logout/", "/accounts/password", "/accounts/2fa", "/accounts/sessions", "/delete/", "/people/",
+            "/pictures/", "/samples/", "/admin/",
+        ),
+    ),
+    "account": ("/accounts/", ("/accounts/logout/", "/accounts/sessions")),
+    "console": ("/admin/", ("/admin/logout/", "/admin/accounts/user/", "/do/delete/")),
+    "api": ("/api/v1/", ()),
+}  # fmt: skip
+"""Where a scan begins, and what it leaves out: signing out, ending sessions, changing oneself, deleting would only end
+it; hundreds of pictures would only fill it."""
 
 
 def sign_in(base: str, email: str, password: str) -> str:
@@ -36,15 +45,23 @@ def sign_in(base: str, email: str, password: str) -> str:
     return "; ".join(f"{name}={value}" for name, value in cookies.items())
 
 
-def crawl(program: Path, base: str, cookies: str, *, seconds: int, folder: Path) -> dict[str, Any]:
-    """Run wapiti so long at most. Returns its report; the crawler's own store goes into `folder`."""
+def crawl(
+    program: Path, base: str, door: list[str], *, seconds: int, folder: Path, part: str = "pages"
+) -> dict[str, Any]:
+    """Run wapiti so long at most over a part. Returns its report; the crawler's own store goes into `folder`.
+
+    `door` lets it in: cookies, or for the API a token. The API has no links: its OpenAPI document says what there is.
+    """
     report = folder / "wapiti.json"
+    start, excluded = PARTS[part]
+    more = ["--swagger", f"{base}/api/v1/openapi.json"] if part == "api" else []
     command = [
-        str(program), "-u", f"{base}/", "-C", cookies, "-m", MODULES, "--scope", "folder", "-d", "8", "-t", "15",
+        str(program), "-u", f"{base}{start}", *door, "-m", MODULES, "--scope", "folder", "-d", "8", "-t", "15",
         "--max-links-per-page", "60", "--max-files-per-dir", "30", "--max-parameters", "30", "-S", "normal",
         "--max-scan-time", str(seconds // 4), "--max-attack-time", str(max(5, seconds // 15)), "--tasks", "4",
         "--store-session", str(folder), "--store-config", str(folder), "-f", "json", "-o", str(report), "-v", "1",
-        "--no-bugreport", "--flush-session", *(part for path in EXCLUDED for part in ("-x", f"{base}*{path}*")),
+        "--no-bugreport", "--flush-session", *more,
+        *(word for path in excluded for word in ("-x", f"{base}*{path}*")),
     ]  # fmt: skip
     with open(folder / "wapiti.log", "wb") as log:
         try:
@@ -56,9 +73,9 @@ def crawl(program: Path, base: str, cookies: str, *, seconds: int, folder: Path)
 
 
 def findings(report: dict[str, Any]) -> list[str]:
-    """One line for each thing that wapiti reports."""
+    """One line for each thing that wapiti reports: what and where, then how."""
     return [
-        f"{kind}: {item.get('method')} {item.get('path')} {item.get('parameter') or ''}: {item.get('info')}"
+        f"{kind} {item.get('method')} {item.get('path')}: {item.get('parameter') or ''} {item.get('info')}"
         for part in ("vulnerabilities", "anomalies")
         for kind, items in (report.get(part) or {}).items()
         for item in items

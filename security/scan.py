@@ -3,7 +3,8 @@
 Without names: all that need no running server. Every finding is either answered in security/answers.toml or makes
 the exit code 1. `audit` says when no source of advisories can be reached, and is not green then; only with
 `audit --lenient` (for machines without a network) does that not fail.
-wapiti: script/scan wapiti http://127.0.0.1:8000 owner@demo.example PASSWORD [SECONDS]
+wapiti: script/scan wapiti http://127.0.0.1:8000 owner@demo.example PASSWORD [SECONDS [pages|account|console]], or
+script/scan wapiti http://127.0.0.1:8000 api TOKEN SECONDS api
 """
 
 from __future__ import annotations
@@ -162,13 +163,14 @@ def audit() -> tuple[list[str], list[str]]:
     return weak, unreached
 
 
-def wapiti(base: str, email: str, password: str, seconds: str = "300") -> list[str]:
+def wapiti(base: str, who: str, secret: str, seconds: str = "300", part: str = "pages") -> list[str]:
+    """Findings of wapiti over a part of a running server, as somebody with a password or, in the API, with a token."""
     with tempfile.TemporaryDirectory() as folder:
-        cookies = sign_in(base, email, password)
-        report = crawl(SCAN_BIN / "wapiti", base, cookies, seconds=int(seconds), folder=Path(folder))
+        door = ["-H", f"Authorization: Bearer {secret}"] if part == "api" else ["-C", sign_in(base, who, secret)]
+        report = crawl(SCAN_BIN / "wapiti", base, door, seconds=int(seconds), folder=Path(folder), part=part)
     if report.get("unfinished"):
         return ["wapiti did not finish in time"]
-    print(f"wapiti: {report['infos']['crawled_pages_nbr']} pages and forms")
+    print(f"wapiti: {report['infos']['crawled_pages_nbr']} pages and forms of {part}")
     return findings(report)
 
 
@@ -181,7 +183,7 @@ def tell(name: str, left: list[str], unneeded: list[str] = []) -> bool:  # noqa:
 
 def main(arguments: list[str]) -> int:
     if arguments[:1] == ["wapiti"]:
-        return not tell("wapiti", *answered("wapiti", wapiti(*arguments[1:])))
+        return not tell("wapiti", answered("wapiti", wapiti(*arguments[1:]))[0])
     good = True
     lenient = "--lenient" in arguments
     names = [name for name in arguments if not name.startswith("--")] or ["bandit", "semgrep", "secrets", "audit"]

@@ -15,6 +15,7 @@ from django.core import signing
 from django.db import connection
 from django.test import Client
 from django.urls import reverse
+from unfold.sites import UnfoldAdminSite
 
 from labeling_platform.lib.checks import pictures_come_from_elsewhere, role_problems, secrets_are_set
 from labeling_platform.lib.environment import Variables
@@ -202,17 +203,30 @@ def test_every_answer_tells_browsers_to_be_careful(owner: Any, team: Any, client
 def test_errors_and_files_carry_the_headers_too(owner: Any, team: Any, client_for: Any) -> None:
     missing = Client().get("/nowhere/")
     assert (missing.status_code, policy(missing)) == (404, DIRECTIVES)
+    for nowhere in ("/api/v1/", "/api/v1/models/1/2/3"):  # answers that are put in the place of pages
+        answer = Client().get(nowhere)
+        assert (answer.status_code, answer["Content-Type"], policy(answer)) == (404, "application/json", DIRECTIVES)
+        assert (answer["X-Frame-Options"], answer["Referrer-Policy"]) == ("DENY", "same-origin")
     file = Client().get("/samples/training.csv")
     assert (file.status_code, file["Content-Security-Policy"]) == (200, FILE_POLICY)
     assert file["X-Content-Type-Options"] == "nosniff"
 
 
 def test_the_console_differs_in_two_words_only(csm: Any, client_for: Any) -> None:
-    """Unfold evaluates expressions (Alpine) and sets styles in place; nothing inline is run as a script."""
-    wider = policy(client_for(csm).get("/admin/"))
-    assert wider ^ DIRECTIVES == {
-        "script-src 'self'", "script-src 'self' 'unsafe-eval'", "style-src 'self'", "style-src 'self' 'unsafe-inline'",
+    """Unfold evaluates expressions (Alpine) and has style attributes; nothing inline is run as a script."""
+    page = client_for(csm).get("/admin/")
+    assert policy(page) ^ DIRECTIVES == {
+        "script-src 'self'", "script-src 'self' 'unsafe-eval'", "style-src-attr 'unsafe-inline'",
     }  # fmt: skip
+    assert "<style" not in page.content.decode()
+
+
+def test_the_consoles_colours_are_unfolds(rf: Any) -> None:
+    """They stand in a file, for the pages may not have a style element."""
+    colors = UnfoldAdminSite(name="x")._get_colors("COLORS", rf.get("/"))
+    lines = [f"--color-{name}-{weight}: {value};" for name, of in colors.items() for weight, value in of.items()]
+    text = (Path(settings.BASE_DIR) / "static" / "css" / "console-colors.css").read_text()
+    assert [line.strip() for line in text.splitlines() if "--" in line] == lines
 
 
 def test_a_request_too_large_is_refused_before_it_is_read(

@@ -59,7 +59,7 @@ TABLE: dict[str, tuple[str, str]] = {
     "models:connections": ("GET", "manage"),
     "models:connection_new": ("GET POST", "manage"),
     "models:connection_edit": ("GET POST", "manage"),
-    "models:connection_test": ("POST", "manage"),
+    "models:connection_test": ("GET POST", "manage"),
     "models:connection_delete": ("GET POST", "manage"),
     "models:detail": ("GET", "view"),
     "models:upload": ("POST", "edit"),

@@ -174,6 +174,8 @@ class WorkflowRow(TeamOwned):
                 name="row_by_class",
                 condition=models.Q(confidence__isnull=False),
             ),
+            # For the deletion of versions: the database looks whether a row needs one.
+            models.Index(fields=["version"], name="row_of_version", condition=models.Q(version__isnull=False)),
         ]
 
     @property

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
+from typing import Any
 
 from celery import shared_task
 from django.db import transaction
@@ -54,21 +55,41 @@ def predict(*, team_id: int, workflow_id: int, spread: bool = True) -> None:
 
     With `spread`, other free workers are called to the same workflow at once when it has many rows.
     """
+    _predict(remote=False, team_id=team_id, workflow_id=workflow_id, spread=spread)
+
+
+@shared_task(base=TeamTask, name="workflows.predict_remote")
+def predict_remote(*, team_id: int, workflow_id: int, spread: bool = True) -> None:
+    """As `predict`, for rows that a service elsewhere answers: it may be slow, so it has workers of its own."""
+    _predict(remote=True, team_id=team_id, workflow_id=workflow_id, spread=spread)
+
+
+def _predict(*, remote: bool, team_id: int, workflow_id: int, spread: bool) -> None:
     workflow = Workflow.objects.select_related("version__model", "job", "team").filter(pk=workflow_id).first()
     if workflow is None or workflow.state != WorkflowState.RUNNING:
         return
+    if services.runs_elsewhere(workflow) != remote:
+        _send(not remote, team_id, workflow_id, spread=spread)
+        return
     if spread:
         for _ in range(services.hands_wanted(workflow=workflow) - 1):
-            predict.apply_async(
-                kwargs={"team_id": team_id, "workflow_id": workflow_id, "spread": False}, expires=SWEEP_SECONDS
-            )
+            _send(remote, team_id, workflow_id, spread=False)
     services.take_turn(workflow=workflow)
     if not services.predict_rows(workflow=workflow):
         services.flush_routed(workflow=workflow)
     with scopes_disabled():
-        turn = services.next_turn()
+        turn = services.next_turn(remote=remote)
     if turn is not None:
-        predict.delay(team_id=turn.team_id, workflow_id=turn.workflow_id, spread=False)
+        _task(remote).delay(team_id=turn.team_id, workflow_id=turn.workflow_id, spread=False)
+
+
+def _task(remote: bool) -> Any:
+    return predict_remote if remote else predict
+
+
+def _send(remote: bool, team_id: int, workflow_id: int, *, spread: bool) -> None:
+    kwargs = {"team_id": team_id, "workflow_id": workflow_id, "spread": spread}
+    _task(remote).apply_async(kwargs=kwargs, expires=SWEEP_SECONDS)
 
 
 @shared_task(name="workflows.sweep")
@@ -83,5 +104,4 @@ def sweep() -> None:
     for team_id, upload_id in canceled:
         clear_canceled.apply_async(kwargs={"team_id": team_id, "upload_id": upload_id}, expires=SWEEP_SECONDS)
     for hint in hints:
-        kwargs = {"team_id": hint.team_id, "workflow_id": hint.workflow_id, "spread": False}
-        predict.apply_async(kwargs=kwargs, expires=SWEEP_SECONDS)
+        _send(hint.remote, hint.team_id, hint.workflow_id, spread=False)

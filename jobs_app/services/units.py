@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -23,6 +22,16 @@ from .results import finish_job_when_done
 
 MAX_ROWS = 250_000
 """Rows that one job may have (reference/domain.md 2.4)."""
+
+
+_INSERT = """
+INSERT INTO jobs_app_unit (team_id, job_id, key, data, image_url, machine, state, position, wanted, slots,
+    judgments_count, result, created_at)
+SELECT %(team)s, %(job)s, key, data, image_url, machine, %(state)s,
+    CASE WHEN %(in_order)s THEN 0 ELSE floor(random() * 2147483647)::int END,
+    %(wanted)s, %(wanted)s, 0, '{{}}'::jsonb, statement_timestamp()
+FROM {source} ORDER BY place ON CONFLICT (job_id, key) DO NOTHING
+"""
 
 
 @dataclass(frozen=True)
@@ -48,29 +57,27 @@ def add_units(*, job: Job, items: Sequence[NewUnit]) -> dict[str, int]:
     if not items:
         return {}
     job, state, wanted = _lock_for_rows(job)
-    Unit.objects.bulk_create(
-        [
-            Unit(
-                team_id=job.team_id,
-                job=job,
-                key=item.key,
-                data=item.data,
-                image_url=item.image_url,
-                machine=item.machine,
-                state=state,
-                position=0 if job.in_upload_order else random.randrange(2**31),  # noqa: S311 - an order, no secret
-                wanted=wanted,
-                slots=wanted,
-            )
-            for item in items
-        ],
-        ignore_conflicts=True,
-        batch_size=1000,
-    )
+    rows = [{"k": item.key, "i": item.image_url, "d": item.data, "m": item.machine} for item in items]
+    source = "ROWS FROM (json_to_recordset(%(rows)s::json) AS (k text, i text, d jsonb, m jsonb)) WITH ORDINALITY"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _INSERT.format(source=f"{source} AS new_units (key, image_url, data, machine, place)"),
+            _common(job, state, wanted) | {"rows": json.dumps(rows, ensure_ascii=False)},
+        )
     if state == UnitState.QUEUED:
         launch_when_enough(job)
     keys = [item.key for item in items]
     return dict(Unit.objects.filter(job=job, key__in=keys).values_list("key", "id"))
+
+
+def _common(job: Job, state: UnitState, wanted: int) -> dict[str, Any]:
+    return {
+        "team": job.team_id,
+        "job": job.pk,
+        "state": state.value,
+        "in_order": job.in_upload_order,
+        "wanted": wanted,
+    }
 
 
 def _lock_for_rows(job: Job) -> tuple[Job, UnitState, int]:
@@ -109,24 +116,11 @@ def copy_units(*, job: Job, items: Sequence[NewUnit]) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "CREATE TEMPORARY TABLE IF NOT EXISTS new_units"
-            " (place bigint GENERATED ALWAYS AS IDENTITY, key text, image_url text, data jsonb) ON COMMIT DROP"
+            " (place bigint GENERATED ALWAYS AS IDENTITY, key text, image_url text, data jsonb, machine jsonb)"
+            " ON COMMIT DROP"
         )
         wall.copy(cursor, "COPY new_units (key, image_url, data) FROM STDIN", copy_lines(lines))
-        cursor.execute(
-            "INSERT INTO jobs_app_unit (team_id, job_id, key, data, image_url, state, position, wanted, slots,"
-            " judgments_count, result, created_at)"
-            " SELECT %(team)s, %(job)s, key, data, image_url, %(state)s,"
-            " CASE WHEN %(in_order)s THEN 0 ELSE floor(random() * 2147483647)::int END,"
-            " %(wanted)s, %(wanted)s, 0, '{}'::jsonb, statement_timestamp()"
-            " FROM new_units ORDER BY place ON CONFLICT (job_id, key) DO NOTHING",
-            {
-                "team": job.team_id,
-                "job": job.pk,
-                "state": state.value,
-                "in_order": job.in_upload_order,
-                "wanted": wanted,
-            },
-        )
+        cursor.execute(_INSERT.format(source="new_units"), _common(job, state, wanted))
         cursor.execute("TRUNCATE new_units")
     if state == UnitState.QUEUED:
         launch_when_enough(job)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -11,18 +12,20 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 from ninja import Router
-from ninja.responses import Status
+from ninja.responses import NinjaJSONEncoder, Status
 from ninja.security import HttpBearer
+from pydantic import TypeAdapter
 
 from labeling_platform.lib.api import ApiError, ErrorOut, refused_as_error
 from labeling_platform.lib.attempts import allow_attempt
 from labeling_platform.lib.errors import Refused
 from labeling_platform.lib.wall import acting
 
+from . import idempotency
 from .features import CONTACT, enabled_features
 from .models import ApiToken, Membership, Team, User
 from .scopes import Scope, scope_of
@@ -155,7 +158,8 @@ def operation(
 
     Which scope it takes stands in scopes.py. It is called inside the team's scope and in a transaction of its own;
     what a service refuses becomes 409, or 422 when the refusal's code names a field of the request (`fields`: field
-    by code). `content` are media types of an answer that is no JSON; `conflicts`: a GET that can answer 409, too.
+    by code). A POST with an Idempotency-Key is done once (idempotency.py). `content` are media types of an answer that
+    is no JSON; `conflicts`: a GET that can answer 409, too.
     """
 
     def decorate(view: Callable[..., Any]) -> Callable[..., Any]:
@@ -163,9 +167,17 @@ def operation(
 
         @wraps(view)
         def guarded(request: ApiRequest, **values: Any) -> Any:
+            key = idempotency.key_of(request) if method == "POST" else ""
+            asked = idempotency.fingerprint(request) if key else ""
             try:
                 with team_scope(request.team), acting(request.actor.pk), transaction.atomic():
+                    if key and (kept := idempotency.find_answer(token=request.token, key=key, asked=asked)):
+                        return _answer(kept.status, kept.body, {idempotency.REPLAYED: "true"})
                     result = view(request, **values)
+                    if key:
+                        body = _as_json(answer, result) if answer else ""
+                        idempotency.keep_answer(token=request.token, key=key, asked=asked, status=status, body=body)
+                        return _answer(status, body)
             except Refused as refused:
                 raise refused_as_error(refused, fields or {}) from refused
             return result if isinstance(result, HttpResponseBase) else Status(status, result)
@@ -173,33 +185,50 @@ def operation(
         # ninja would look for the names in the annotations in this module.
         guarded.__signature__ = inspect.signature(view, eval_str=True)  # type: ignore[attr-defined]
         guarded.api_access = (scope, feature)  # type: ignore[attr-defined]
+        errors = _errors(path, guarded, changes=method != "GET", conflicts=conflicts)
         summary, _, more = inspect.cleandoc(view.__doc__ or "").partition("\n")
         router.add_api_operation(
             path,
             [method],
             guarded,
             auth=ApiTokenAuth(scope, feature),
-            response={status: answer, frozenset(_errors(path, guarded, conflicts or method != "GET")): ErrorOut},
+            response={status: answer, frozenset(errors): ErrorOut},
             operation_id=view.__name__,
             summary=summary.rstrip("."),
             description="\n\n".join(part for part in (more.strip(), f"Scope: `{scope.value}`.") if part),
             url_name=view.__name__,
-            openapi_extra={"responses": {status: {"content": content}}} if content else None,
+            openapi_extra=_more(method, status, content),
         )
         return guarded
 
     return decorate
 
 
-def _errors(path: str, view: Callable[..., Any], conflicts: bool) -> list[int]:
+def _more(method: str, status: int, content: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What ninja cannot know of an operation for the document."""
+    found: dict[str, Any] = {"responses": {status: {"content": content}}} if content else {}
+    return found | ({"parameters": [idempotency.PARAMETER]} if method == "POST" else {})
+
+
+def _as_json(kind: Any, result: Any) -> str:
+    """What ninja would make of an operation's result."""
+    adapter = TypeAdapter(kind)
+    return json.dumps(adapter.dump_python(adapter.validate_python(result, from_attributes=True)), cls=NinjaJSONEncoder)
+
+
+def _answer(status: int, body: str, headers: Mapping[str, str] | None = None) -> HttpResponse:
+    return HttpResponse(body, status=status, content_type="application/json; charset=utf-8", headers=headers)
+
+
+def _errors(path: str, view: Callable[..., Any], *, changes: bool, conflicts: bool) -> list[int]:
     """The statuses of the errors that an operation can answer."""
     found = [400, 401, 403, 413, 429]
     parameters = set(inspect.signature(view).parameters) - {"request"}
     in_path = {name for name in parameters if f"{{{name}}}" in path}
     if in_path:
         found.append(404)
-    if parameters - in_path:
+    if parameters - in_path or changes:
         found.append(422)
-    if conflicts:
+    if conflicts or changes:
         found.append(409)
     return sorted(found)

@@ -299,6 +299,28 @@ class ApiToken(TeamOwned):
         return f"{self.name} ({self.prefix}…)"
 
 
+class ApiAnswer(TeamOwned):
+    """What a token's request with an Idempotency-Key was answered, to be answered again (idempotency.py)."""
+
+    token = models.ForeignKey(
+        ApiToken, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False
+    )  # the constraint holds the team, too (migration 0026)
+    key = models.CharField(max_length=255)
+    fingerprint = models.CharField(max_length=64)
+    status = models.PositiveSmallIntegerField()
+    body = models.TextField(blank=True)
+    created_at = models.DateTimeField(default=timezone.now, db_index=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["token", "team", "key"], name="api_answer_once"),
+            models.CheckConstraint(condition=models.Q(fingerprint__regex=SHA256_HEX), name="api_answer_fingerprint"),
+        ]
+
+    def __str__(self) -> str:
+        return self.key
+
+
 class TeamQuota(TeamOwned):
     """How much a team may use where that differs from what all may (settings.QUOTAS): by whom, when and why.
 

@@ -61,6 +61,7 @@ DETAILS = {
     "who": "who",
     "due": "due",
     "settings": "settings",
+    "service": "service",
 }
 
 

@@ -3,6 +3,9 @@
 Which tables there are, and in which order, is read from the models: whatever has a team goes, referring rows before
 those that they refer to. Nothing here has to be changed for a new table. Each step is a transaction of its own; a
 deletion that is interrupted goes on with the next sweep, until the team's own row is gone.
+
+What the team has on services elsewhere is deleted there first, by tasks that are tried again (models_app/services/
+leftovers.py); only the connections wait for them, and not for ever.
 """
 
 from __future__ import annotations
@@ -22,25 +25,38 @@ from labeling_platform.accounts.models import Activity, Team, TeamDeletion
 from labeling_platform.accounts.services import record
 from labeling_platform.accounts.tenancy import team_scope
 from labeling_platform.lib import storage
+from labeling_platform.lib.tallies import Tally
+from models_app import services as models_of_teams
+from models_app.models import RemoteLeftover, WatsonConnection
+from workflows_app.models import Workflow, WorkflowRow
 
 BATCH = 5000
 FILES = 500
 Kind = type[models.Model]
+THROUGH: dict[Kind, tuple[str, Kind]] = {WorkflowRow: ("workflow_id", Workflow)}
+"""Tables without an index on the team: rows are found by what they belong to, or each step would read all teams'."""
 LAST = (Activity, TeamDeletion)
 """What goes in the last steps: the log allows it only while the deletion stands beside it."""
+FOR_SERVICES = (RemoteLeftover, WatsonConnection)
+"""What stays while something is still to be deleted on services elsewhere."""
 
 
 def delete_team(*, team: Team, seconds: float = 45.0, batch: int = BATCH) -> bool:
     """Delete the team with all it has, as far as `seconds` reach; return whether it is gone.
 
-    Does nothing for a team whose deletion is not due (support.begin_deletion).
+    Does nothing for a team whose deletion is not due (support.begin_deletion). While services elsewhere are still to
+    delete something of it, the team's own row, its log and its connections stay.
     """
     until = time.monotonic() + seconds
     with team_scope(team):
         if not support.begin_deletion(team=team):
             return False
+        models_of_teams.leave_all(team=team)
+        waits = models_of_teams.waits_for_services(team=team)
         _untie(team)
         for kind in tables():
+            if waits and kind in FOR_SERVICES:
+                continue
             while _delete_some(kind, team, batch):
                 if time.monotonic() > until:
                     return False
@@ -50,6 +66,8 @@ def delete_team(*, team: Team, seconds: float = 45.0, batch: int = BATCH) -> boo
             if time.monotonic() > until:
                 return False
         storage.delete_folders_of_team(team.pk)
+        if waits:
+            return False
         while _purge(team, batch):
             if time.monotonic() > until:
                 return False
@@ -57,12 +75,14 @@ def delete_team(*, team: Team, seconds: float = 45.0, batch: int = BATCH) -> boo
 
 
 def _delete_some(kind: Kind, team: Team, batch: int) -> int:
-    table = kind._meta.db_table
+    table, (column, owner) = kind._meta.db_table, THROUGH.get(kind, ("team_id", None))
     with transaction.atomic(), connection.cursor() as cursor:
+        # An array of ids, and not a join, which statistics may turn into reading the whole table.
+        mine = [team.pk] if owner is None else list(owner._default_manager.values_list("pk", flat=True))
         cursor.execute(
-            f"DELETE FROM {table} WHERE ctid = ANY(ARRAY("  # noqa: S608 - the name of a model's table
-            f"SELECT ctid FROM {table} WHERE team_id = %s LIMIT %s))",
-            [team.pk, batch],
+            f"DELETE FROM {table} WHERE ctid = ANY(ARRAY("  # noqa: S608 - names of a model's table and column
+            f"SELECT ctid FROM {table} WHERE {column} = ANY(%s) AND team_id = %s LIMIT %s))",
+            [mine, team.pk, batch],
         )
         return int(cursor.rowcount)
 
@@ -132,15 +152,25 @@ def _order() -> tuple[list[Kind], list[tuple[Kind, str]]]:
             knots.append((kind, column))
             del columns[column]
     while True:
-        # What refers to a table must be empty before it.
-        before: dict[Kind, set[Kind]] = {kind: set() for kind in kinds}
-        for kind, columns in refers.items():
-            for target in columns.values():
-                before[target].add(kind)
         try:
-            return list(TopologicalSorter(before).static_order()), knots
+            return list(TopologicalSorter(_before(refers)).static_order()), knots
         except CycleError as error:
             knots.append(_cut(refers, error.args[1]))
+
+
+def _before(refers: dict[Kind, dict[str, Kind]]) -> dict[Kind, list[Kind]]:
+    """What must be empty before each table: whatever refers to it, and before counters what they count.
+
+    Triggers write a difference for each row of a counted table that goes, so counters that went first would come back.
+    """
+    before: dict[Kind, list[Kind]] = {kind: [] for kind in refers}
+    for kind, columns in refers.items():
+        for target in columns.values():
+            before[target].append(kind)
+    for kind in [kind for kind in refers if issubclass(kind, Tally)]:
+        owners = [target for column, target in refers[kind].items() if column != "team_id"]
+        before[kind] += [other for owner in owners for other in before[owner] if not issubclass(other, Tally)]
+    return before
 
 
 def _references(kind: Kind, kinds: set[Kind]) -> Iterator[tuple[str, Kind]]:

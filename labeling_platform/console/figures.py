@@ -29,7 +29,12 @@ DAYS, TOP, SHOWN = 30, 6, 50
 COLORS = ("#7c3aed", "#0891b2", "#d97706", "#16a34a", "#db2777", "#2563eb", "#78716c")
 USED = (("Rows uploaded", "rows"), ("Predictions", "predictions"), ("Judgments", "judgments"), ("Errors", "errors"))
 Series = Iterable[tuple[str, Sequence[int]]]
-QUEUES = {"rows": "Oldest row that waits", "uploads": "Oldest file unread", "reports": "Oldest report not built"}
+QUEUES = {
+    "rows": "Oldest row that waits",
+    "uploads": "Oldest file unread",
+    "reports": "Oldest report not built",
+    "remote": "Oldest question to a service elsewhere",
+}
 
 
 def days() -> list[date]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 
 from celery import shared_task
 from django_scopes import scopes_disabled
@@ -12,6 +13,7 @@ from labeling_platform.accounts import support
 from . import deleting, usage
 
 log = logging.getLogger(__name__)
+SECONDS = 45.0
 
 
 @shared_task(name="console.delete_teams")
@@ -19,8 +21,11 @@ def delete_teams() -> None:
     """Delete the teams whose waiting time is over, for some seconds at a time."""
     with scopes_disabled():
         due = support.due_deletions()
-    for team in due[:1]:
-        gone = deleting.delete_team(team=team)
+    until = time.monotonic() + SECONDS
+    for team in due:
+        if (left := until - time.monotonic()) <= 0:
+            return
+        gone = deleting.delete_team(team=team, seconds=left)
         log.info("deletion of team %s: %s", team.pk, "done" if gone else "goes on")
 
 

@@ -179,12 +179,17 @@ class ErrorShape:
         if not request.path.startswith(ROOT):
             return answer
         if answer.status_code >= 400 and not answer.get("Content-Type", "").startswith("application/json"):
-            kept = {"Allow": answer["Allow"]} if answer.has_header("Allow") else {}
-            answer = error_answer(request, ApiError(answer.status_code, headers=kept))
+            answer = error_answer(request, ApiError(answer.status_code, headers=careful(answer)))
         if not answer.has_header("Cache-Control"):
             answer["Cache-Control"] = "no-store"
         answer["X-Content-Type-Options"] = "nosniff"
         return answer
+
+
+def careful(answer: HttpResponseBase) -> dict[str, str]:
+    """The headers of an answer that one put in its place keeps: Allow, and what makes browsers careful."""
+    about_the_body = {"Content-Type", "Content-Length", "Content-Disposition", "Content-Language", "Content-Encoding"}
+    return {name: value for name, value in answer.items() if name not in about_the_body}
 
 
 def page_of(page: KeyPage[Any], items: list[Any]) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import psutil
@@ -44,7 +46,8 @@ def listen(**kwargs: Any) -> None:
 
 @worker_shutting_down.connect
 def tell_pool(**kwargs: Any) -> None:
-    """Ask the pool's processes to give back what they have not begun, so that the end does not take long."""
+    """Ask the pool's processes or threads to give back what they have not begun, so that the end does not take long."""
+    stopping.ask()
     for child in psutil.Process().children():
         child.send_signal(stopping.SIGNAL)
 
@@ -59,4 +62,19 @@ def watch(sender: Any = None, **kwargs: Any) -> None:
     def send() -> None:
         sender.app.send_task("ops.sign", queue=worker_direct(worker), expires=settings.WORKER_SILENT_SECONDS)
 
-    Watchdog(worker, send=send, full=lambda: len(state.active_requests) >= processes).start()
+    overdue = _overdue if _has_threads(sender.pool) else str
+    Watchdog(worker, send=send, full=lambda: len(state.active_requests) >= processes, overdue=overdue).start()
+
+
+def _has_threads(pool: Any) -> bool:
+    """Whether tasks run in threads of this process, where Celery enforces no time limits."""
+    return isinstance(getattr(pool, "executor", None), ThreadPoolExecutor)
+
+
+def _overdue() -> str:
+    """The name of a task that has run for longer than its hard time limit; empty when none has."""
+    for request in tuple(state.active_requests):
+        limit = request.task.time_limit or settings.CELERY_TASK_TIME_LIMIT
+        if request.time_start and time.time() - request.time_start > limit:
+            return str(request.name)
+    return ""

@@ -57,11 +57,15 @@ class Watchdog(threading.Thread):
     """Watches the worker whose main process it runs in. `full` says whether all of its processes are at work.
 
     A worker that is full gets no messages and is not to blame; nor is it when the broker or the database is away.
+    `overdue` names a task that runs for longer than it may and that nothing else can end: a thread cannot be killed,
+    so the process ends, and leases bring back what its other threads did.
     """
 
-    def __init__(self, worker: str, *, send: Callable[[], None], full: Callable[[], bool]) -> None:
+    def __init__(
+        self, worker: str, *, send: Callable[[], None], full: Callable[[], bool], overdue: Callable[[], str] = str
+    ) -> None:
         super().__init__(name="watchdog", daemon=True)
-        self.worker, self.send, self.full = worker, send, full
+        self.worker, self.send, self.full, self.overdue = worker, send, full, overdue
         self.ended = threading.Event()
 
     def run(self) -> None:
@@ -69,6 +73,10 @@ class Watchdog(threading.Thread):
         while not self.ended.wait(settings.WORKER_SIGN_SECONDS):
             now = time.monotonic()
             try:
+                if task := self.overdue():
+                    log.critical("%s runs for longer than it may: the worker ends itself", task)
+                    end_process()
+                    return
                 if self.full():
                     write_sign(self.worker)
                 else:

@@ -236,18 +236,24 @@ def _environment(stack: Stack, port: int) -> dict[str, str]:
 def _own_children(places: Places, env: dict[str, str], port: int) -> list[Child]:
     celery = [sys.executable, "-m", "celery", "-A", "labeling_platform"]
     worker = [*celery, "worker", "--without-mingle", "--without-gossip", "--loglevel", "INFO"]
+    # Without the backend "watson" nothing is asked elsewhere: what is left in that queue ends at once, with the reason.
+    elsewhere = "watson" in env.get("CLASSIFIER_BACKENDS", "").split(",")
+    queues = "default,predict,reports" if elsewhere else "default,predict,reports,remote"
     commands = {
         "web": [
             sys.executable, "-m", "gunicorn", "labeling_platform.wsgi", "--bind", f"127.0.0.1:{port}",
             "--worker-class", "gthread", "--workers", "2", "--threads", "8", "--graceful-timeout", "10",
             "--no-control-socket", "--reuse-port", "--preload",
         ],
-        "worker": [*worker, "-Q", "default,predict,reports", "--concurrency", "2", "-n", "worker@local"],
+        "worker": [*worker, "-Q", queues, "--concurrency", "2", "-n", "worker@local"],
         "trainer": [*worker, "-Q", "train", "--concurrency", "1", "-n", "trainer@local"],
+        "remote": [*worker, "-Q", "remote", "--pool", "threads", "--concurrency", "4", "-n", "remote@local"],
         "beat": [
             *celery, "beat", "--schedule", str(places.run / "beat-schedule"), "--pidfile=", "--loglevel", "WARNING",
         ],
     }  # fmt: skip
+    if not elsewhere:
+        del commands["remote"]
     return [Child(name, argv, env, places.logs / f"{name}.log") for name, argv in commands.items()]
 
 

@@ -10,6 +10,7 @@ from .catalog import (
     receive_training,
 )
 from .connections import (
+    ask_for_test,
     check_connection,
     choosable_connections,
     connection_refusal,
@@ -29,7 +30,7 @@ from .evaluation import (
     take_snapshot,
     unfinished_evaluations,
 )
-from .leftovers import delete_remote, due_leftovers
+from .leftovers import delete_remote, due_leftovers, leave_all, waits_for_services
 from .remote_training import due_polls, poll_training
 from .run import run_training
 from .training import (
@@ -51,6 +52,7 @@ __all__ = [
     "HoldoutAccuracy",
     "News",
     "Snapshot",
+    "ask_for_test",
     "cancel_training",
     "check_connection",
     "choosable_connections",
@@ -66,6 +68,7 @@ __all__ = [
     "fail_training",
     "fill_connection",
     "holdout_accuracy",
+    "leave_all",
     "ledger",
     "news",
     "poll_training",
@@ -85,4 +88,5 @@ __all__ = [
     "training_advice",
     "unfinished_evaluations",
     "unread_uploads",
+    "waits_for_services",
 ]

@@ -27,11 +27,9 @@ from ..models import (
     TrainingUpload,
     WatsonConnection,
 )
-from ..states import VersionState
 from .connections import choosable_connections
-from .leftovers import leave_remote
+from .leftovers import LEFT_ALREADY, leave_remote
 
-LEFT_ALREADY = (VersionState.FAILED, VersionState.CANCELED)
 NAME_LENGTH = 150
 
 

@@ -7,6 +7,8 @@ from typing import Any
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Q
+from django.db.models.functions import Now
+from django_scopes import scopes_disabled
 
 from labeling_platform.accounts.models import Team, User
 from labeling_platform.accounts.services import record
@@ -16,7 +18,15 @@ from labeling_platform.lib.sealing import Unsealable, reseal, seal
 from ..access import Access
 from ..backends.base import BackendError, Health
 from ..hosts import host_of, url_problem
-from ..models import MOST_AT_ONCE, ConnectionUse, CustomModel, ModelVersion, RemoteLeftover, WatsonConnection
+from ..models import (
+    MOST_AT_ONCE,
+    TEST_LIFE,
+    ConnectionUse,
+    CustomModel,
+    ModelVersion,
+    RemoteLeftover,
+    WatsonConnection,
+)
 from ..remote import note_state, open_remote
 from ..states import Auth, ConnectionState
 
@@ -73,6 +83,7 @@ def fill_connection(*, connection: WatsonConnection, access: Access) -> None:
     moved = before is not None and before != (saved.url, saved.auth, saved.iam_url, saved.username)
     _put_secret(saved, access.secret, moved=moved)
     saved.state, saved.reason, saved.checked_at = ConnectionState.OK, "", None
+    saved.tested_at, saved.test_ok, saved.test_words = None, None, ""
 
 
 def _refuse_wrong(saved: WatsonConnection) -> None:
@@ -104,8 +115,18 @@ def _put_secret(saved: WatsonConnection, secret: str, *, moved: bool) -> None:
         raise Refused("Enter the key, password or token.", code="secret")
 
 
+def ask_for_test(*, connection: WatsonConnection) -> bool:
+    """Note that a test is asked for; the caller sends the task. False when one is under way already."""
+    with scopes_disabled():  # a team may not write a connection that is for all; this is written for it
+        rows = WatsonConnection.everywhere.filter(pk=connection.pk)
+        free = Q(test_asked_at=None) | Q(test_asked_at__lt=Now() - TEST_LIFE)
+        asked = bool(rows.filter(free).update(test_asked_at=Now()))
+        connection.refresh_from_db(fields=["test_asked_at"], from_queryset=rows)
+    return asked
+
+
 def check_connection(*, connection: WatsonConnection) -> Health:
-    """Ask the service whether it is there and accepts us, and write the answer down. Takes up to half a minute.
+    """Ask the service whether it is there and accepts us, and write the answer down. Takes up to a minute and a half.
 
     A good answer makes a broken or paused connection work again.
     """
@@ -117,6 +138,9 @@ def check_connection(*, connection: WatsonConnection) -> Health:
     if health.code in BREAKS:
         state = ConnectionState.BROKEN
     note_state(connection, state, "" if health.ok else health.message)
+    said = {"tested_at": Now(), "test_ok": health.ok, "test_words": health.message[:500], "test_asked_at": None}
+    with scopes_disabled():
+        WatsonConnection.everywhere.filter(pk=connection.pk).update(**said)
     return health
 
 

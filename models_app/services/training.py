@@ -15,6 +15,7 @@ from labeling_platform.accounts.services import record
 from labeling_platform.lib.errors import Refused
 from labeling_platform.lib.uploads import UploadState
 
+from ..backends import REMOTE
 from ..backends.base import BackendError, check_counts
 from ..labels import similar_labels
 from ..models import CustomModel, DataChange, ModelVersion, TrainingUpload
@@ -169,10 +170,14 @@ def unread_uploads() -> list[tuple[int, int]]:
     return list(waiting.order_by("pk").values_list("team_id", "pk")[:200])
 
 
-def queued_trainings() -> list[tuple[int, int]]:
-    """(team id, version id) of trainings that wait for a worker. For the sweep: needs scopes disabled."""
+def queued_trainings(*, remote: bool) -> list[tuple[int, int]]:
+    """(team id, version id) of trainings that wait for a worker: on this platform, or on services elsewhere.
+
+    For the sweep: needs scopes disabled.
+    """
     due = Q(next_poll_at=None) | Q(next_poll_at__lte=Now())
-    waiting = ModelVersion.objects.filter(due, state=VersionState.QUEUED)
+    kind = Q(backend__in=REMOTE) if remote else ~Q(backend__in=REMOTE)
+    waiting = ModelVersion.objects.filter(due, kind, state=VersionState.QUEUED)
     return list(waiting.order_by("pk").values_list("team_id", "pk")[:100])
 
 

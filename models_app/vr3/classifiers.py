@@ -3,6 +3,9 @@
 Differences to the service: names are unique in a team; a second update while one runs is refused (there, the last one
 won); class names hold what labels here may hold (labels.py), because they become answers of jobs; training pictures
 are kept until the classifier is deleted, whatever X-Watson-Learning-Opt-Out says.
+
+All pictures of a zip are trained on, as there: a client that wants to measure keeps its own holdout back, and another
+instance of this platform does. The scores are calibrated by cross-validation on them (backends/head.py).
 """
 
 from __future__ import annotations
@@ -253,7 +256,7 @@ def _add(model: CustomModel, batches: Sequence[Batch], actor: User | None) -> No
             [
                 TrainingImage(
                     team=model.team, model=model, upload=upload, line=one.line, image_url=one.address,
-                    label=batch.label, content_hash=one.content_hash,
+                    label=batch.label, content_hash=one.content_hash, holdout=False,
                 )
                 for one in fresh
             ],

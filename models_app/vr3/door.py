@@ -19,7 +19,7 @@ from labeling_platform.accounts.api_access import ApiRequest, ApiTokenAuth
 from labeling_platform.accounts.models import Feature
 from labeling_platform.accounts.scopes import Scope
 from labeling_platform.accounts.tenancy import team_scope
-from labeling_platform.lib.api import ApiError
+from labeling_platform.lib.api import ApiError, careful
 from labeling_platform.lib.errors import Refused
 from labeling_platform.lib.wall import acting
 
@@ -143,4 +143,7 @@ class InShape:
         reason = "The request is too large." if answer.status_code == 413 else "There is nothing at this address."
         if answer.status_code not in {404, 413}:
             reason = "The request cannot be answered."
-        return error_answer(shape, Problem(answer.status_code, reason))
+        shown = error_answer(shape, Problem(answer.status_code, reason))
+        for name, value in careful(answer).items():
+            shown[name] = value
+        return shown

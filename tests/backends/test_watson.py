@@ -76,13 +76,13 @@ def test_small_jpeg_is_small_upright_and_plain() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by 90 degrees
     turned = Image.open(io.BytesIO(small_jpeg(saved(image, "JPEG", exif=exif))))
-    assert (turned.format, turned.mode, turned.size, dict(turned.getexif())) == ("JPEG", "RGB", (160, 320), {})
+    assert (turned.format, turned.mode, turned.size, dict(turned.getexif())) == ("JPEG", "RGB", (224, 448), {})
     clear = Image.open(io.BytesIO(small_jpeg(saved(Image.new("RGBA", (40, 20)), "PNG"))))
     assert (clear.size, clear.getpixel((3, 3))) == ((40, 20), (255, 255, 255))
     for mode in ("L", "P", "CMYK", "1", "I;16"):
         data = saved(Image.new(mode, (64, 64)), "JPEG" if mode == "CMYK" else "PNG")
         assert Image.open(io.BytesIO(small_jpeg(data))).mode == "RGB"
-    assert Image.open(io.BytesIO(small_jpeg(saved(Image.new("RGB", (20000, 3)), "PNG")))).size == (320, 1)
+    assert Image.open(io.BytesIO(small_jpeg(saved(Image.new("RGB", (20000, 3)), "PNG")))).size == (448, 1)
     assert small_jpeg(saved(image, "JPEG")) == small_jpeg(saved(image, "JPEG"))
 
 
@@ -121,7 +121,18 @@ def spec_of(counts: dict[str, int], size: int = 0) -> TrainingSpec:
 def test_bytes_over_the_limit_are_shrunk_first() -> None:
     """Zeros after the picture are gone once it is written anew, so shrinking is enough here."""
     sets = choose(spec_of({"a": 12, "b": 12}, size=5000), Limits(max_zip=40_000))
-    assert (sets.side, sets.left_out, sets.count()) == (224, {}, 24)
+    assert (sets.side, sets.left_out, sets.count()) == (320, {}, 24)
+
+
+def test_what_is_over_the_limit_even_so_is_shrunk_again() -> None:
+    noise = Image.effect_noise((448, 448), 60).convert("RGB")
+    photo = small_jpeg(saved(noise, "PNG"))
+    assert Image.open(io.BytesIO(photo)).size == (448, 448)
+    spec = TrainingSpec(("a", "b"), [Example(label, photo, n) for label in "ab" for n in range(12)], seed=1, name="x")
+    for side in (320, 224):
+        size = 12 * (len(small_jpeg(photo, side)) + ENTRY_OVERHEAD)
+        sets = choose(spec, Limits(max_zip=int(size * 1.05)))
+        assert (sets.side, sets.left_out, sets.count()) == (side, {}, 24)
 
 
 def test_what_is_still_too_much_is_left_out() -> None:

@@ -12,17 +12,17 @@ from django.urls import reverse
 from django.utils import timezone
 from django_scopes import scopes_disabled
 
-from jobs_app.models import JobUpload, Unit
+from jobs_app.models import Job, JobUpload, Judgment, Unit, UnitTally
 from labeling_platform.accounts import quotas, support
 from labeling_platform.accounts.models import Activity, Team, TeamDeletion
 from labeling_platform.accounts.tenancy import team_scope
 from labeling_platform.console import deleting, tasks, usage
-from labeling_platform.console.deleting import delete_team, tables, team_models
+from labeling_platform.console.deleting import THROUGH, delete_team, tables, team_models
 from labeling_platform.lib import storage
 from labeling_platform.lib.errors import Refused
 from models_app.models import DataChange, HoldoutPrediction, LabelDoubt, PictureFeatures, TrainingImage
 from tests.test_tenancy import make_world
-from workflows_app.models import WorkflowRow
+from workflows_app.models import RowTally, Workflow, WorkflowRow
 
 
 def counts(team: Team) -> dict[str, int]:
@@ -84,11 +84,10 @@ def test_everything_goes_and_nothing_of_the_others(two_worlds, csm) -> None:
     assert [name for name, count in had.items() if count] != []
     assert sum(1 for count in had.values() if count) >= 28
     assert len(files(ours)) >= 4
-    with transaction.atomic():
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # what each commit would find out
         assert delete_team(team=ours, batch=7)
-        with connection.cursor() as cursor:
-            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")  # what a commit would find out
-            cursor.execute("SET CONSTRAINTS ALL DEFERRED")
+        cursor.execute("SET CONSTRAINTS ALL DEFERRED")
     assert {name for name, count in counts(ours).items() if count} == set()
     assert not Team.objects.filter(pk=ours.pk).exists()
     assert files(ours) == []
@@ -109,6 +108,34 @@ def test_every_table_with_a_team_is_known(db) -> None:
     assert {kind._meta.db_table for kind in team_models()} == found
 
 
+def leads(table: str) -> set[str]:
+    """The columns with which an index of the table begins; one that leaves out only what is NULL counts."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT a.attname FROM pg_index i JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = i.indkey[0]"
+            " WHERE i.indrelid = %s::regclass AND (i.indpred IS NULL"
+            " OR pg_get_expr(i.indpred, i.indrelid) = format('(%%s IS NOT NULL)', a.attname))",
+            [table],
+        )
+        return {name for (name,) in cursor.fetchall()}
+
+
+def test_each_step_finds_its_rows_by_an_index(db) -> None:
+    found = {kind: THROUGH.get(kind, ("team_id", None))[0] for kind in tables()}
+    assert [kind.__name__ for kind, column in found.items() if column not in leads(kind._meta.db_table)] == []
+
+
+def test_no_row_that_goes_makes_the_database_read_all_rows_that_might_refer_to_it(db) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT c.conrelid::regclass::text, array_agg(a.attname::text) FROM pg_constraint c JOIN pg_attribute a"
+            " ON a.attrelid = c.conrelid AND a.attnum = ANY(c.conkey) WHERE c.contype = 'f' GROUP BY c.oid, c.conrelid"
+        )
+        references = cursor.fetchall()
+    assert len(references) > 60
+    assert [(table, columns) for table, columns in references if not leads(table) & set(columns)] == []
+
+
 def test_an_interrupted_deletion_goes_on(two_worlds, csm) -> None:
     ours = two_worlds[0]["team"]
     ask(ours, csm)
@@ -120,9 +147,11 @@ def test_an_interrupted_deletion_goes_on(two_worlds, csm) -> None:
     assert not Team.objects.filter(pk=ours.pk).exists()
 
 
-def test_rows_go_before_what_they_refer_to() -> None:
+def test_rows_go_before_what_they_refer_to_and_counters_after_what_they_count() -> None:
     order = tables()
     assert order.index(WorkflowRow) < order.index(Unit)
+    assert max(order.index(kind) for kind in (Unit, Judgment)) < order.index(UnitTally) < order.index(Job)
+    assert order.index(WorkflowRow) < order.index(RowTally) < order.index(Workflow)
     assert {column for _, column in deleting._knots()} == {"current_id", "duplicate_of_id", "copied_from_id"}
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+import unfold
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
@@ -285,3 +288,11 @@ def test_the_log_of_all_teams_is_searched_and_exported(client, team, other_team)
     with scopes_disabled():
         assert Activity.objects.filter(team=None, verb="activity log exported").count() == 1
     assert "Nothing found" in text(client.get(reverse("admin:log"), {"q": "no such words"}))
+
+
+def test_unfolds_base_is_the_one_that_ours_was_made_of() -> None:
+    """templates/admin/base.html is unfold's with landmarks: when unfold's changes, ours is made anew."""
+    original = Path(unfold.__file__).parent / "templates" / "admin" / "base.html"
+    assert hashlib.sha256(original.read_bytes()).hexdigest() == (
+        "2ce9250b3c649e3a1d3c7ea52308a2858c60374b76089c29a838c7cc870dbcf0"
+    )

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from functools import partial
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, ProgrammingError, connection, transaction
+from django.db.models.functions import Now
 from django.urls import reverse
 from django_scopes import scope, scopes_disabled
 
-from labeling_platform.accounts.models import Activity
+from labeling_platform.accounts.models import Activity, Team
 from labeling_platform.lib.errors import Refused
 from labeling_platform.lib.sealing import Unsealable, reseal, seal, unseal
 from labeling_platform.lib.turns import AllBusy, turn
-from models_app import services
+from models_app import services, tasks
 from models_app.backends.base import AuthFailed, Misconfigured, QuotaExceeded
 from models_app.hosts import ENDED_WORDS, NONE_LISTED, url_problem
-from models_app.models import ConnectionUse, CustomModel, ModelVersion, WatsonConnection
+from models_app.models import TEST_LIFE, ConnectionUse, CustomModel, ModelVersion, WatsonConnection
 from models_app.remote import open_remote
 from models_app.services import Access
 from tests.vr3.server import KEY, WireServer, json_fault, wire_server
@@ -42,6 +45,26 @@ def wire(settings) -> Iterator[WireServer]:
         settings.WATSON_HOSTS = (server.url.split("/")[2],)
         settings.CLASSIFIER_BACKENDS = ("local", "watson")
         yield server
+
+
+@pytest.fixture
+def worked(monkeypatch) -> list[Callable[[], None]]:
+    """What workers are to do; calling one does it."""
+    waiting: list[Callable[[], None]] = []
+    for task in (tasks.check_connection, tasks.check_for_staff):
+        monkeypatch.setattr(task, "delay", lambda task=task, **ids: waiting.append(partial(task, **ids)))
+    monkeypatch.setattr("django.db.transaction.on_commit", lambda work, **how: work())
+    return waiting
+
+
+def answered(client, test: str) -> str:
+    """The page with the connections after a test that a worker did."""
+    client.post(test)
+    connection_pk = int(test.rstrip("/").split("/")[-2])
+    with scopes_disabled():
+        team = WatsonConnection.everywhere.get(pk=connection_pk).team or Team.objects.get(slug="footwear")
+    tasks.check_connection(team_id=team.pk, connection_id=connection_pk)
+    return str(client.get(test, follow=True).content.decode())
 
 
 # --- hosts ----------------------------------------------------------------------------------------------------
@@ -180,13 +203,12 @@ def test_the_pages_make_change_test_and_delete(wire, in_team, owner, client_for)
     assert client.post(reverse("models:connection_new", kwargs=at), form).status_code == 302
     made = WatsonConnection.objects.get()
     test = reverse("models:connection_test", kwargs=at | {"connection_pk": made.pk})
-    page = client.post(test, follow=True).content.decode()
-    assert "does not accept the credentials" in page
+    assert "does not accept the credentials" in answered(client, test)
     made.refresh_from_db()
     assert (made.state, made.created_by, made.at_once) == ("broken", owner, 4)
     edit = reverse("models:connection_edit", kwargs=at | {"connection_pk": made.pk})
     assert client.post(edit, form | {"secret": KEY}).status_code == 302
-    assert "The service answers and accepts the credentials." in client.post(test, follow=True).content.decode()
+    assert "The service answers and accepts the credentials." in answered(client, test)
     made.refresh_from_db()
     assert (made.state, made.reason) == ("ok", "")
     model = CustomModel.objects.create(team=in_team, name="M", backend="watson", connection=made)
@@ -208,6 +230,66 @@ def test_a_service_that_is_away_does_not_break_a_connection(in_team, owner, sett
     assert services.check_connection(connection=made).message == "The service could not be reached."
     made.refresh_from_db()
     assert (made.state, made.reason) == ("ok", "The service could not be reached.")
+
+
+def test_a_test_is_done_by_a_worker_while_the_page_waits(wire, in_team, owner, client_for, worked) -> None:
+    made = services.save_connection(team=in_team, actor=owner, access=Access("W", wire.url, auth="none"))
+    client, at = client_for(owner), {"team_slug": "footwear"}
+    test = reverse("models:connection_test", kwargs=at | {"connection_pk": made.pk})
+    line = client.post(test, headers={"HX-Request": "true"}).content.decode()
+    assert "Asking …" in line
+    assert 'hx-trigger="every 2s"' in line
+    assert wire.requests == []
+    assert "is being asked" in client.post(test, follow=True).content.decode()  # without JavaScript, and once only
+    assert len(worked) == 1
+    assert "Asking …" in client.get(test, headers={"HX-Request": "true"}).content.decode()
+    worked.pop()()
+    line = client.get(test, headers={"HX-Request": "true"}).content.decode()
+    assert "The service answers and accepts the credentials." in line
+    assert "hx-trigger" not in line
+    assert client.get(test).url == reverse("models:connections", kwargs=at)
+    made.refresh_from_db()
+    assert (made.test_ok, made.test_asked_at, made.is_asking) == (True, None, False)
+    assert made.tested_at is not None
+    tasks.check_connection(team_id=in_team.pk, connection_id=made.pk)  # the message came twice
+    assert len(wire.requests) == 1
+
+
+def test_a_test_that_nobody_did_is_said_and_can_be_asked_for_again(made) -> None:
+    assert services.ask_for_test(connection=made)
+    assert not services.ask_for_test(connection=made)
+    WatsonConnection.objects.update(test_asked_at=Now() - TEST_LIFE - timedelta(seconds=1))
+    made.refresh_from_db()
+    assert (made.is_asking, made.test_was_lost) == (False, True)
+    assert services.ask_for_test(connection=made)
+    assert made.is_asking
+
+
+def test_what_was_tested_is_forgotten_when_the_connection_changes(made, in_team, owner) -> None:
+    made.tested_at, made.test_ok, made.test_words = made.created_at, True, "Yes."
+    made.save()
+    services.save_connection(team=in_team, actor=owner, access=Access("GPU", URL, secret="k"), connection=made)
+    made.refresh_from_db()
+    assert (made.tested_at, made.test_ok, made.test_words) == (None, None, "")
+
+
+def test_a_team_tests_a_connection_for_all(wire, in_team, owner, client_for, worked) -> None:
+    with scopes_disabled():
+        shared = services.save_connection(team=None, actor=None, access=Access("All", wire.url, auth="none"))
+    test = reverse("models:connection_test", kwargs={"team_slug": "footwear", "connection_pk": shared.pk})
+    assert "The service answers" in answered(client_for(owner), test)
+
+
+def test_staff_test_connections_in_the_background(wire, csm, client_for, worked) -> None:
+    with scopes_disabled():
+        shared = services.save_connection(team=None, actor=None, access=Access("All", wire.url, auth="none"))
+    form = {"action": "test_connections", "_selected_action": [shared.pk]}
+    page = client_for(csm).post(reverse("admin:models_app_watsonconnection_changelist"), form, follow=True)
+    assert "One connection is being asked." in page.content.decode()
+    assert wire.requests == []
+    worked.pop()()
+    with scopes_disabled():
+        assert WatsonConnection.everywhere.get().test_words == "The service answers and accepts the credentials."
 
 
 def test_redirects_are_not_followed(wire, in_team, owner) -> None:

@@ -5,6 +5,7 @@ The service is the wire server of tests/vr3: it answers with canned scores, so n
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 
@@ -90,7 +91,7 @@ def test_a_model_is_trained_there_and_measured_here(wire, queued, link) -> None:
     assert made.name.endswith(waiting.remote_token)
     assert waiting.ref == made.id
     assert {name: len(sent) for name, sent in made.learned.items()} == dict.fromkeys(SHAPES, 12)
-    assert services.queued_trainings() == []
+    assert services.queued_trainings(remote=True) == []
     assert services.due_polls() == []
     assert not services.poll_training(version=waiting)  # not due
     wire.polls_until_ready = 2
@@ -114,13 +115,44 @@ def test_the_sweep_asks_and_a_worker_goes_on(queued, django_capture_on_commit_ca
     services.run_training(version=queued)
     due(queued)
     sent: list[tuple[str, dict]] = []
-    for task in (tasks.poll, tasks.train):
+    for task in (tasks.poll, tasks.train_remote):
         monkeypatch.setattr(
             task, "apply_async", lambda task=task, **options: sent.append((task.name, options["kwargs"]))
         )
     with django_capture_on_commit_callbacks(execute=True):
         tasks.sweep()
     assert sent == [("models.poll", {"team_id": queued.team_id, "version_id": queued.pk})]
+
+
+def test_what_is_for_elsewhere_is_passed_on_to_its_own_workers(
+    wire, queued, pictures, owner, csv_file, monkeypatch
+) -> None:
+    sent: list[tuple[str, dict]] = []
+    for task in (tasks.train, tasks.train_remote):
+        monkeypatch.setattr(task, "delay", lambda task=task, **ids: sent.append((task.name, ids)))
+    ids = {"team_id": queued.team_id, "version_id": queued.pk}
+    tasks.train(**ids)
+    assert (sent, fresh(queued).state, wire.requests) == ([("models.train_remote", ids)], "queued", [])
+    assert services.queued_trainings(remote=False) == []
+    assert services.queued_trainings(remote=True) == [(queued.team_id, queued.pk)]
+    wire.polls_until_ready = 0
+    with tasks._sending, tasks._sending:
+        tasks.train_remote(**ids)
+    assert (fresh(queued).state, wire.requests) == ("queued", [])
+    tasks.train_remote(**ids)
+    tasks.poll(team_id=queued.team_id, version_id=due(queued).pk)
+    tasks.train_remote(**ids)
+    assert (fresh(queued).state, sent[1:]) == ("ready", [("models.train_remote", ids)])
+    monkeypatch.setattr(tasks.evaluate_remote, "apply_async", lambda **options: sent.append(options["kwargs"]))
+    model = CustomModel.objects.get(pk=queued.model_id)
+    text = "image_url\n" + pictures.at("circles", 80) + "\n"
+    found = services.receive_evaluation(model=model, file=csv_file(text, "new.csv"), actor=owner)
+    asked, ids = len(wire.requests), {"team_id": queued.team_id, "evaluation_id": found.pk}
+    tasks.evaluate(**ids)
+    assert (len(wire.requests), sent[2:]) == (asked, [ids])
+    tasks.evaluate_remote(**ids)
+    found.refresh_from_db()
+    assert found.prediction_state == "done"
 
 
 def test_labels_that_the_protocol_does_not_know_come_back_as_they_were(wire, link, in_team, owner, pictures, add_data):
@@ -163,9 +195,9 @@ def test_a_service_in_trouble_is_tried_again_later_and_given_up_after_two_hours(
     services.run_training(version=queued)
     version = fresh(queued)
     assert (version.state, version.attempts, version.error) == ("queued", 0, "")
-    assert services.queued_trainings() == []
+    assert services.queued_trainings(remote=True) == []
     due(queued)
-    assert services.queued_trainings() == [(queued.team_id, queued.pk)]
+    assert services.queued_trainings(remote=True) == [(queued.team_id, queued.pk)]
     ModelVersion.objects.filter(pk=queued.pk).update(submitted_at=Now() - timedelta(hours=3))
     services.run_training(version=fresh(queued))
     assert fresh(queued).state == "failed"
@@ -231,10 +263,40 @@ def answers_of(version: ModelVersion, pictures) -> list[Scored | Unreadable]:
 
 
 def test_passing_trouble_makes_rows_that_are_tried_again(wire, ready, pictures) -> None:
-    wire.fail("classify", *[json_fault(429, {}, headers={"Retry-After": "1"})] * 5)
-    assert [answer.transient for answer in answers_of(ready, pictures)] == [True] * 3
+    wire.fail("classify", *[json_fault(503, {"error": "busy"})] * 5)
+    assert [(answer.transient, answer.pause) for answer in answers_of(ready, pictures)] == [(True, 0.0)] * 3
     wire.faults.clear()
     assert all(isinstance(answer, Scored) for answer in answers_of(ready, pictures))
+
+
+def test_a_short_pause_that_the_service_asks_for_is_waited_for(wire, ready, pictures, monkeypatch) -> None:
+    monkeypatch.setattr("models_app.classify._spread", lambda: 0.0)
+    asked = json_fault(429, {}, headers={"Retry-After": "1"})
+    wire.fail("classify", asked, asked)
+    began = time.monotonic()
+    assert all(isinstance(answer, Scored) for answer in answers_of(ready, pictures))
+    assert time.monotonic() - began >= 2.0
+    wire.fail("classify", *[asked] * 3)
+    assert [(one.code, one.pause, one.of_service) for one in answers_of(ready, pictures)] == [
+        ("rate_limited", 1.0, True)
+    ] * 3
+
+
+def test_a_long_pause_puts_the_rows_back_for_as_long(wire, ready, pictures) -> None:
+    wire.fail("classify", json_fault(429, {}, headers={"Retry-After": "600"}))
+    asked = len(wire.of("classify"))
+    assert [(one.transient, one.pause) for one in answers_of(ready, pictures)] == [(True, 600.0)] * 3
+    assert len(wire.of("classify")) == asked + 1
+
+
+def test_answers_from_before_the_trouble_are_kept(wire, ready, pictures, monkeypatch) -> None:
+    monkeypatch.setattr("models_app.classify.REQUEST", 2)
+    wire.fail("classify", json_fault(503, {}, work=True))
+    found = answers_of(ready, pictures)
+    assert [isinstance(answer, Scored) for answer in found] == [False, False, False]
+    wire.change = lambda images: wire.fail("classify", json_fault(503, {})) or images
+    found = answers_of(ready, pictures)
+    assert [isinstance(answer, Scored) for answer in found] == [True, True, False]
 
 
 def test_lasting_trouble_is_a_readable_reason(wire, ready, pictures, link) -> None:

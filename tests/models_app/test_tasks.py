@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from django.db.models.functions import Now
 
+from labeling_platform.celery import app
 from models_app import services, tasks
 from models_app.models import Evaluation, EvaluationRow, ModelVersion, TrainingImage, TrainingUpload
 
@@ -70,4 +71,20 @@ def test_the_sweep_sends_again_what_was_lost(
 
 
 def test_training_is_acknowledged_early_and_has_limits():
-    assert (tasks.train.acks_late, tasks.train.soft_time_limit, tasks.train.time_limit) == (False, 2100, 2400)
+    for task in (tasks.train, tasks.train_remote):
+        assert (task.acks_late, task.soft_time_limit, task.time_limit) == (False, 2100, 2400)
+
+
+def test_what_asks_a_service_elsewhere_has_a_queue_of_its_own():
+    names = sorted(name for name in app.tasks if name.startswith(("models.", "workflows.", "jobs.")))
+    queues = {name: app.amqp.router.route({}, name)["queue"].name for name in names}
+    assert {name for name, queue in queues.items() if queue == "remote"} == {
+        "models.check_connection",
+        "models.check_for_staff",
+        "models.delete_remote",
+        "models.evaluate_remote",
+        "models.poll",
+        "models.train_remote",
+        "workflows.predict_remote",
+    }
+    assert (queues["models.train"], queues["workflows.predict"]) == ("train", "predict")

@@ -15,6 +15,7 @@ from labeling_platform.accounts.tenancy import team_scope
 from labeling_platform.ops import counters, signs
 from labeling_platform.ops.models import Count, WorkerSign
 from models_app.classify import Unreadable
+from models_app.models import CustomModel, ModelVersion, RemoteLeftover, WatsonConnection
 from tests.workflows_app.conftest import csv_of, draft, job, launch_all, model, scope, scored, upload_csv  # noqa: F401
 from workflows_app import services
 from workflows_app.models import WorkflowRow, WorkflowUpload
@@ -115,6 +116,23 @@ def test_the_age_of_what_waits(draft, owner) -> None:  # noqa: F811
     assert figures()["labeling_queue_age_seconds{rows}"] == 0
     WorkflowUpload.objects.update(state="received")
     assert 90 <= figures()["labeling_queue_age_seconds{uploads}"] < 120
+
+
+def test_the_age_of_what_waits_for_services_elsewhere(team) -> None:
+    past = timezone.now() - timedelta(seconds=90)
+    with team_scope(team):
+        link = WatsonConnection.objects.create(team=team, name="C", url="http://127.0.0.1:9")
+        made = CustomModel.objects.create(team=team, name="M", backend="watson", connection=link)
+        version = ModelVersion.objects.create(
+            team=team, model=made, number=1, backend="watson", connection=link, state="training", next_poll_at=past
+        )
+    assert 90 <= figures()["labeling_queue_age_seconds{remote}"] < 120
+    with team_scope(team):
+        ModelVersion.objects.filter(pk=version.pk).update(next_poll_at=timezone.now() + timedelta(seconds=60))
+    assert figures()["labeling_queue_age_seconds{remote}"] == 0
+    with team_scope(team):
+        RemoteLeftover.objects.create(team=team, connection=link, ref="x", next_try_at=past)
+    assert 90 <= figures()["labeling_queue_age_seconds{remote}"] < 120
 
 
 def test_workers_and_their_last_sign(django_assert_num_queries) -> None:

@@ -53,7 +53,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
     monkeypatch.setenv("CELERY_BROKER_URL", BROKER)  # Celery reads the environment before its settings
     started: list[Worker] = []
 
-    def begin(queues: str, **env: str) -> Worker:
+    def begin(queues: str, *more: str, **env: str) -> Worker:
         name = f"test-{secrets.token_hex(4)}@local"
         url = urlsplit(os.environ["DATABASE_URL"])
         path = f"{url.path.rsplit('/', 1)[0]}/{connection.settings_dict['NAME']}"
@@ -66,7 +66,7 @@ def start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
         with open(log, "wb") as out:
             process = subprocess.Popen(
                 [sys.executable, "-m", "celery", "-A", "tests.ops.worker_app", "worker", "--without-mingle",
-                 "--without-gossip", "--loglevel", "INFO", "-Q", queues, "--concurrency", "1", "-n", name],
+                 "--without-gossip", "--loglevel", "INFO", "-Q", queues, "--concurrency", "1", "-n", name, *more],
                 env=environment, cwd=PROJECT, stdout=out, stderr=out, start_new_session=True,
             )  # fmt: skip
         started.append(Worker(name, process, log, Celery(broker=BROKER, set_as_current=False)))
@@ -87,7 +87,8 @@ def until(what: Callable[[], bool], worker: Worker, seconds: float = 40) -> None
         time.sleep(0.1)
 
 
-def test_a_worker_that_is_told_to_stop_gives_its_rows_back(draft, owner, start, settings) -> None:  # noqa: F811
+@pytest.mark.parametrize("pool", ["prefork", "threads"])
+def test_a_worker_that_is_told_to_stop_gives_its_rows_back(draft, owner, start, settings, pool) -> None:  # noqa: F811
     with socket.create_server(("127.0.0.1", 0), backlog=200) as silent:  # takes connections and never answers
         host = f"127.0.0.1:{silent.getsockname()[1]}"
         WorkflowRow.objects.all().delete()
@@ -99,7 +100,7 @@ def test_a_worker_that_is_told_to_stop_gives_its_rows_back(draft, owner, start, 
         draft.model.current.save()
         workflow = launch_all(draft, owner)
         answers = {"IMAGE_FETCH_ALLOW": host, "CLASSIFIER_BACKENDS": "local,tiny"}
-        worker = start("predict", WORKER_SIGN_SECONDS="0.3", WORKER_SILENT_SECONDS="1.5", **answers)
+        worker = start("predict", "--pool", pool, WORKER_SIGN_SECONDS="0.3", WORKER_SILENT_SECONDS="1.5", **answers)
         kwargs = {"team_id": workflow.team_id, "workflow_id": workflow.pk, "spread": False}
         worker.app.send_task("workflows.predict", kwargs=kwargs, queue="predict", headers={"request_id": "request-77"})
         claimed = WorkflowRow.objects.filter(lease_until__isnull=False)
@@ -132,3 +133,12 @@ def test_a_worker_that_gets_no_messages_ends_itself(start) -> None:
     worker.app.control.cancel_consumer(worker_direct(worker.name).name, destination=[worker.name])
     until(lambda: worker.process.poll() is not None, worker)
     assert [line for line in worker.lines() if line["level"] == "CRITICAL"]
+
+
+def test_a_thread_that_runs_for_longer_than_it_may_ends_its_worker(start) -> None:
+    worker = start("remote", "--pool", "threads", WORKER_SIGN_SECONDS="0.3", WORKER_SILENT_SECONDS="30")
+    until(lambda: WorkerSign.objects.filter(worker=worker.name).exists(), worker)
+    worker.app.send_task("tests.hang", queue="remote")
+    until(lambda: worker.process.poll() is not None, worker)
+    said = [line["message"] for line in worker.lines() if line["level"] == "CRITICAL"]
+    assert said == ["tests.hang runs for longer than it may: the worker ends itself"]

@@ -122,6 +122,7 @@ class WireServer:
     # predicting
     change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]] | None = None  # of the images of an answer
     poison: set[bytes] = field(default_factory=set)  # pictures that spoil a whole request
+    core_ml: bytes = b""
     # signing in
     auth: str = "none"  # none, basic, bearer
     opaque_token: bool = False
@@ -255,6 +256,12 @@ class Work:
     def erase(self, request: Recorded) -> tuple[int, Any]:
         return 202, {}
 
+    def core_ml(self, request: Recorded) -> tuple[int, Any]:
+        made = self.server.made.get(unquote(request.path.split("/")[-2]))
+        if made is None:
+            raise refuse_a(404, "Classifier does not exist")
+        return 200, self.server.core_ml
+
     def classify(self, request: Recorded) -> tuple[int, Any]:
         if "images_file" not in request.parts:
             raise refuse_b(400, "No images were specified.", "parameter_error")
@@ -339,6 +346,8 @@ def _handler(server: WireServer) -> type[BaseHTTPRequestHandler]:
                 waiting = server.faults.get(action, [])
                 fault = waiting.pop(0) if waiting else None
                 status, shown = self.work(action, request) if fault is None or fault.work else (0, None)
+            if fault is None and isinstance(shown, bytes):
+                return self.send(status, shown, "application/octet-stream", {})
             if fault is None:
                 return self.send(status, json.dumps(shown).encode(), "application/json", {})
             time.sleep(fault.wait)

@@ -5,19 +5,14 @@ from workflows_app.ingest import read_rows
 from .data import cancel_upload, clear_canceled, confirm_upload, discard_upload, find_canceled, receive_rows
 from .dispatch import (
     Claim,
-    Hint,
     claim_rows,
     extend_leases,
     fail_poisoned,
-    find_hints,
     find_unread,
     finish_rows,
-    hands_wanted,
-    next_turn,
     predict_rows,
     release_rows,
     retry_failed,
-    take_turn,
 )
 from .flushing import flush_routed
 from .launching import LaunchProblem, job_problems, launch, launch_problems, turn_off, turn_on, upload_problem
@@ -34,6 +29,7 @@ from .setup import (
     knows_distances,
     model_choices,
 )
+from .turns import Hint, find_hints, hands_wanted, next_turn, runs_elsewhere, take_turn
 
 __all__ = [
     "Automation",
@@ -73,6 +69,7 @@ __all__ = [
     "release_rows",
     "resume",
     "retry_failed",
+    "runs_elsewhere",
     "take_turn",
     "turn_off",
     "turn_on",

@@ -24,7 +24,7 @@ from jobs_app.services import NewUnit, add_units
 from labeling_platform.accounts.models import User
 from labeling_platform.accounts.services import record
 from labeling_platform.lib import reading
-from labeling_platform.lib.stopping import Stopping, interruptible, undisturbed
+from labeling_platform.lib.stopping import Stopping, interruptible, look, undisturbed
 from labeling_platform.ops.counters import LEASE_EXPIRIES, count, count_chunk
 from models_app.backends.base import Permanent
 from models_app.classify import Scored, Unreadable, classify
@@ -38,9 +38,9 @@ FEW_AFTER, FEW, ALONE_AFTER = 2, 8, 3
 LONGEST_DELAY = 300.0
 WRITE_EVERY, WRITE_ROWS = 1.0, 256
 ROUNDING = 1e-6
-ROWS_PER_HINT, MOST_HINTS = 200, 4
 POISON = "stops_the_worker"
 POISON_MESSAGE = "Working on this picture stopped the worker several times. Try another copy of the picture."
+_spread: Callable[[], float] = random.random
 BROKEN = Unreadable("prediction_failed", "The model could not answer because of a fault on our side.", True)
 
 Answer = Scored | Unreadable
@@ -57,14 +57,6 @@ class Claim:
     suspect: bool = False
 
 
-@dataclass(frozen=True)
-class Hint:
-    """A workflow that has claimable rows: tells a worker to look there."""
-
-    team_id: int
-    workflow_id: int
-
-
 @dataclass
 class _Finished:
     """One line of the UPDATE that ends a claim."""
@@ -79,6 +71,7 @@ class _Finished:
     confidence: float | None = None
     unlike: bool = False
     delay: float | None = None
+    uncounted: bool = False
     unit: int | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -86,7 +79,7 @@ class _Finished:
         return {name: value for name, value in vars(self).items() if value or isinstance(value, float)}
 
 
-_FREE = (
+FREE = (
     "r.state = 'awaiting' AND (r.lease_until IS NULL OR r.lease_until < statement_timestamp())"
     " AND (r.not_before IS NULL OR r.not_before <= statement_timestamp())"
 )
@@ -100,22 +93,18 @@ _MINE = (
     " AND NOT EXISTS (SELECT 1 FROM accounts_team"
     " WHERE id = %(team)s AND (paused_at IS NOT NULL OR closed_at IS NOT NULL)))"
 )
-_WORKING = (
-    "state = 'running' AND paused_at IS NULL"
-    " AND team_id NOT IN (SELECT id FROM accounts_team WHERE paused_at IS NOT NULL OR closed_at IS NOT NULL)"
-)
 _CLAIM = f"""
 WITH several AS (
     SELECT r.id, r.lease_until IS NOT NULL AS expired FROM workflows_app_workflowrow r
-    WHERE {_MINE} AND {_FREE} AND NOT ({_SUSPECT}) AND r.id > %(after)s
+    WHERE {_MINE} AND {FREE} AND NOT ({_SUSPECT}) AND r.id > %(after)s
     ORDER BY r.id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ), few AS (
     SELECT r.id FROM workflows_app_workflowrow r
-    WHERE {_MINE} AND {_FREE} AND {_SUSPECT} AND r.attempts < {ALONE_AFTER}
+    WHERE {_MINE} AND {FREE} AND {_SUSPECT} AND r.attempts < {ALONE_AFTER}
     ORDER BY r.id LIMIT CASE WHEN EXISTS (SELECT 1 FROM several) THEN 0 ELSE {FEW} END FOR UPDATE SKIP LOCKED
 ), alone AS (
     SELECT r.id FROM workflows_app_workflowrow r
-    WHERE {_MINE} AND {_FREE} AND {_SUSPECT} AND r.attempts >= {ALONE_AFTER} AND r.attempts < {MAX_ATTEMPTS}
+    WHERE {_MINE} AND {FREE} AND {_SUSPECT} AND r.attempts >= {ALONE_AFTER} AND r.attempts < {MAX_ATTEMPTS}
     ORDER BY r.id LIMIT CASE WHEN EXISTS (SELECT 1 FROM several UNION ALL SELECT 1 FROM few) THEN 0 ELSE 1 END
     FOR UPDATE SKIP LOCKED
 ), suspects AS (
@@ -137,10 +126,11 @@ SET state = d.state, reason = coalesce(d.reason, ''), error_message = coalesce(d
     "unlike" = coalesce(d.unlike, false), unit_id = d.unit,
     version_id = CASE WHEN d.scores IS NULL THEN NULL ELSE %(version)s END,
     predicted_at = CASE WHEN d.state = 'awaiting' THEN NULL ELSE clock_timestamp() END,
-    lease_until = NULL, not_before = clock_timestamp() + d.delay * interval '1 second'
+    lease_until = NULL, not_before = clock_timestamp() + d.delay * interval '1 second',
+    attempts = r.attempts - coalesce(d.uncounted, false)::int
 FROM json_to_recordset(%(lines)s::json) AS d(
     id bigint, token bigint, state text, reason text, error_message text, scores float8[],
-    predicted text, confidence float8, "unlike" boolean, delay float8, unit bigint)
+    predicted text, confidence float8, "unlike" boolean, delay float8, uncounted boolean, unit bigint)
 WHERE r.id = d.id AND r.id = ANY (%(ids)s) AND r.token = d.token
   AND r.state || '' = 'awaiting' AND r.workflow_id + 0 = %(workflow)s
 RETURNING r.id
@@ -148,25 +138,6 @@ RETURNING r.id
 """An array of ids, here and in claiming, is looked up in the primary key whatever the statistics say; a set of ids
 may be joined in other ways. `|| ''` and `+ 0` keep the planner from the other indexes: while a fresh table has no
 statistics, it takes rows of a team, or of a workflow in a state, to be few, and would read a million of them."""
-
-_HINTS = f"""
-SELECT w.team_id, w.id, (
-    SELECT count(*) FROM (
-        SELECT 1 FROM workflows_app_workflowrow r WHERE r.workflow_id = w.id AND {_FREE}
-        LIMIT %(enough)s
-    ) AS waiting
-)
-FROM workflows_app_workflow w WHERE {_WORKING} ORDER BY w.id
-"""  # noqa: S608 - put together from constants of this module
-
-_NEXT = f"""
-SELECT w.team_id, w.id FROM (
-    SELECT team_id, id, served_at, max(served_at) OVER (PARTITION BY team_id) AS team_served_at
-    FROM workflows_app_workflow WHERE {_WORKING}
-) AS w
-WHERE EXISTS (SELECT 1 FROM workflows_app_workflowrow r WHERE r.workflow_id = w.id AND {_FREE})
-ORDER BY w.team_served_at NULLS FIRST, w.served_at NULLS FIRST, w.id LIMIT 1
-"""  # noqa: S608 - put together from constants of this module
 
 
 def claim_rows(*, workflow: Workflow, limit: int, after: int = 0) -> list[Claim]:
@@ -265,6 +236,17 @@ def _line(workflow: Workflow, claim: Claim, answer: Answer) -> _Finished:
 
 
 def _failure(claim: Claim, answer: Unreadable) -> _Finished:
+    if answer.pause:
+        delay = answer.pause * (1 + _spread() / 4)
+        return _Finished(
+            claim.row_id,
+            claim.token,
+            RowState.AWAITING,
+            answer.code[:40],
+            answer.message[:300],
+            delay=delay,
+            uncounted=True,
+        )
     again = answer.transient and claim.attempts < MAX_ATTEMPTS
     return _Finished(
         claim.row_id,
@@ -421,6 +403,7 @@ class _Work:
 
     def keep(self) -> None:
         """While hosts are slow there is no answer to write, and the leases would run out."""
+        look()
         if time.monotonic() - self.kept > settings.LEASE_TIME.total_seconds() / 4:
             with undisturbed():
                 self._extend()
@@ -456,42 +439,6 @@ def fail_poisoned(*, workflow: Workflow) -> int:
     )
     count(**{LEASE_EXPIRIES: failed})
     return failed
-
-
-def find_hints() -> list[Hint]:
-    """Running workflows of all teams with claimable rows: one hint per 200 rows, at most four each.
-
-    In the order to send them: the first of each workflow, then the second of each, so that a small workflow
-    never stands behind all hints of a big one. Called by the sweeper outside of any team's scope.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(_HINTS, {"enough": (MOST_HINTS - 1) * ROWS_PER_HINT})
-        found = [(team, workflow, 1 + waiting // ROWS_PER_HINT) for team, workflow, waiting in cursor if waiting]
-    return [Hint(team, workflow) for turn in range(MOST_HINTS) for team, workflow, wanted in found if wanted > turn]
-
-
-def take_turn(*, workflow: Workflow) -> None:
-    """Note that the workflow is worked on now; next_turn then prefers others."""
-    Workflow.objects.filter(pk=workflow.pk).update(served_at=Now())
-
-
-def next_turn() -> Hint | None:
-    """Whose rows a free worker should predict next: teams take turns, and in a team its workflows.
-
-    The team that was served longest ago comes first, however many rows or workflows the others have. None when no row
-    can be claimed. Called outside of any team's scope.
-    """
-    with connection.cursor() as cursor:
-        cursor.execute(_NEXT)
-        found = cursor.fetchone()
-    return Hint(*found) if found else None
-
-
-def hands_wanted(*, workflow: Workflow) -> int:
-    """How many workers the waiting rows of a workflow are worth: one per 200 rows, at least one, at most four."""
-    enough = (MOST_HINTS - 1) * ROWS_PER_HINT
-    waiting = WorkflowRow.objects.filter(workflow=workflow, state=RowState.AWAITING)[:enough].count()
-    return 1 + waiting // ROWS_PER_HINT
 
 
 def find_unread() -> list[tuple[int, int]]:

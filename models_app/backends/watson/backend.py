@@ -20,11 +20,11 @@ from ..base import (
 )
 from .client import Client
 from .connection import Connection
-from .pictures import group_pictures, small_jpeg
+from .pictures import LONG_SIDE, group_pictures, small_jpeg
 from .predicting import Names, Predictor
 from .training import MAX_CALL, MAX_IMAGES, MAX_ZIP, Limits, Trainer, plan
 
-FEATURE_VERSION = "vr3-jpeg-320-1"
+FEATURE_VERSION = f"vr3-jpeg-{LONG_SIDE}-1"
 CAPABILITIES = Capabilities(
     remote=True,
     charges=True,
@@ -95,7 +95,7 @@ class WatsonBackend:
         return problems
 
     def prepare(self, data: bytes) -> bytes:
-        """The picture as a small JPEG: upright, RGB, long side 320. Raises BadImage."""
+        """The picture as a small JPEG: upright, RGB, long side LONG_SIDE. Raises BadImage."""
         return small_jpeg(data)
 
     def features(self, prepared: Sequence[bytes]) -> list[bytes]:

@@ -25,7 +25,7 @@ from ..base import (
 from .client import Client
 from .errors import NOT_THE_SERVICE, clean
 from .names import NEGATIVE, carries, make_aliases, metadata_of, training_name
-from .pictures import SMALLER_SIDE, small_jpeg
+from .pictures import LONG_SIDE, SMALLER_SIDES, small_jpeg
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class Sets:
 
     by_label: dict[str, list[bytes]]
     left_out: dict[str, int] = field(default_factory=dict)
-    side: int = 320
+    side: int = LONG_SIDE
 
     def count(self) -> int:
         return sum(len(pictures) for pictures in self.by_label.values())
@@ -78,11 +78,13 @@ def choose(spec: TrainingSpec, limits: Limits) -> Sets:
     sets = Sets(by_label)
     for label in by_label:
         _keep(sets, label, limits.max_images, spec.seed)
-    if _too_much(sets, limits):
+    for side in SMALLER_SIDES:
+        if not _too_much(sets, limits):
+            break
         spec.on_progress("shrinking", 0, sets.count())
-        sets.side = SMALLER_SIDE
+        sets.side = side
         for label, pictures in sets.by_label.items():
-            sets.by_label[label] = [small_jpeg(data, SMALLER_SIDE) for data in pictures]
+            sets.by_label[label] = [small_jpeg(data, side) for data in pictures]
     for label, allowed in _allowed_bytes(sets, limits).items():
         have = _size(sets.by_label[label])
         if have > allowed:

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0024_wall_of_support'),
+        ('accounts', '0026_answers_of_same_team'),
     ]
 
     operations = [

@@ -13,5 +13,5 @@ CREATE INDEX cache_while_away_expires ON cache_while_away (expires);
 
 
 class Migration(migrations.Migration):
-    dependencies = [("accounts", "0025_used_assertions")]
+    dependencies = [("accounts", "0027_used_assertions")]
     operations = [migrations.RunSQL(UP, "DROP TABLE cache_while_away")]
