@@ -157,7 +157,14 @@ def test_either_of_two_certificates_may_sign(idp, settings) -> None:
     assert sign_on(at(new_address()))["Location"] == "/"
 
 
-@pytest.mark.parametrize("signs", [{"Assertion"}, {"Assertion", "Response"}], ids=str)
+def test_a_key_on_an_elliptic_curve_may_sign(idp, settings) -> None:
+    idp.key, idp.certificate = key_pair("Corp", elliptic=True)
+    idp.signature = xmlsec.Transform.ECDSA_SHA256
+    settings.SOCIALACCOUNT_PROVIDERS = idp.app()
+    assert sign_on(at(new_address()))["Location"] == "/"
+
+
+@pytest.mark.parametrize("signs", [{"Assertion"}, {"Assertion", "Response"}], ids=["assertion", "both"])
 def test_the_response_may_be_signed_too(idp, signs) -> None:
     idp.signs = signs
     assert sign_on(at(new_address()))["Location"] == "/"
