@@ -360,7 +360,8 @@ if SSO_SAML_ENTITY_ID or SSO_SAML_METADATA:
         "entity_id": SSO_SAML_ENTITY_ID,
         "url": env("SSO_SAML_URL", default=""),
         "certificate": env("SSO_SAML_CERTIFICATE", default=""),
-        "own_entity_id": env("SSO_SAML_OWN_ENTITY_ID", default="") or f"{PUBLIC_URL}/accounts/sso/saml/metadata/",
+        "own_entity_id": env("SSO_SAML_OWN_ENTITY_ID", default="")
+        or f"{PUBLIC_URL.rstrip('/')}/accounts/sso/saml/metadata/",
         "key": env("SSO_SAML_KEY", default=""),
         "key_certificate": env("SSO_SAML_KEY_CERTIFICATE", default=""),
         "attributes": env.dict("SSO_SAML_ATTRIBUTES", default={}),

@@ -61,7 +61,7 @@ def saml_fits_together(app_configs: Any, **kwargs: Any) -> list[checks.CheckMess
     from .sso.saml import messages  # it loads xmlsec
 
     try:
-        messages.both_sides(apps[0]["settings"], f"{settings.PUBLIC_URL}/accounts/sso/saml/acs/")
+        messages.both_sides(apps[0]["settings"], f"{settings.PUBLIC_URL.rstrip('/')}/accounts/sso/saml/acs/")
     except ValueError as error:
         return [
             checks.Error(

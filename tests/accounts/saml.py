@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import xmlsec
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 from lxml import etree
 
@@ -47,9 +47,9 @@ PAGE = """<!doctype html><title>Corp</title><form method="post" action="{acs}">
 <button>Go on</button></form>"""
 
 
-def key_pair(name: str) -> tuple[str, str]:
+def key_pair(name: str, *, elliptic: bool = False) -> tuple[str, str]:
     """A new private key and its certificate, as PEM."""
-    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    key = ec.generate_private_key(ec.SECP256R1()) if elliptic else rsa.generate_private_key(65537, 2048)
     who = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
     made = x509.CertificateBuilder(who, who, key.public_key(), x509.random_serial_number(), now, now + timedelta(1))

@@ -25,11 +25,13 @@ from onelogin.saml2.xml_utils import OneLogin_Saml2_XML as Xml
 
 from .provider import Answer
 
-MOST_CHARACTERS = 512 * 1024
+MOST_CHARACTERS = 256 * 1024
+MOST_ELEMENTS, MOST_ATTRIBUTES, MOST_TRANSFORMS, MOST_PREFIXES = 5_000, 50, 2, 500
+"""Where work grows with the product of two things, one of them has a limit: 5,000 transforms took 9 minutes."""
 LATEST = timedelta(days=1)
 """An answer that claims to be good for longer counts as good for so long."""
 MORE = "http://www.w3.org/2001/04/xmldsig-more#"
-ENCRYPTION = "http://www.w3.org/2001/04/xmlenc#"
+ENCRYPTION, ENCRYPTION_11 = "http://www.w3.org/2001/04/xmlenc#", "http://www.w3.org/2009/xmlenc11#"
 EXCLUSIVE = "http://www.w3.org/2001/10/xml-exc-c14n#"
 KINDS = {
     "Transform": {Names.NS_DS + "enveloped-signature", EXCLUSIVE, EXCLUSIVE + "WithComments"},
@@ -156,19 +158,30 @@ def _response(sides: OneLogin_Saml2_Settings, text: str) -> OneLogin_Saml2_Respo
 def _check_shape(root: etree._Element) -> None:
     """Refuse signatures and ciphers that lead elsewhere or compute at will: an address in a cipher may be fetched,
     a transform is run, before any signature is checked. SAML Core 5.4.2 to 5.4.4 allows no such thing."""
-    for element in root.iter(etree.Element):
+    for number, element in enumerate(root.iter(etree.Element)):
+        if number > MOST_ELEMENTS or len(element.attrib) > MOST_ATTRIBUTES:
+            raise BadAnswer("it has too many parts")
         name = etree.QName(element)
-        if name.namespace == Names.NS_XENC and name.localname == "CipherReference":
-            raise BadAnswer("a cipher lies elsewhere")
-        if name.namespace != Names.NS_DS:
-            continue
-        if name.localname in {"Reference", "RetrievalMethod"} and not element.get("URI", "").startswith("#"):
-            raise BadAnswer("a signature is about something elsewhere")
-        if name.localname in {"Object", "Manifest"} or len(element.findall("ds:Reference", Names.NSMAP)) > 1:
-            raise BadAnswer("a signature is about more than one thing")
-        in_cipher = name.localname == "DigestMethod" and etree.QName(element.getparent()).namespace == Names.NS_XENC
-        if not in_cipher and element.get("Algorithm") not in KINDS.get(name.localname, {element.get("Algorithm")}):
-            raise BadAnswer(f"{name.localname} of a kind that is not taken")
+        if name.namespace == EXCLUSIVE and len(element.get("PrefixList", "")) > MOST_PREFIXES:
+            raise BadAnswer("it has too many parts")
+        if name.namespace == Names.NS_DS:
+            _check_signature(element, name.localname)
+        elsewhere = name.namespace == Names.NS_XENC and name.localname in {"CipherReference", "AgreementMethod"}
+        if elsewhere or (name.namespace == ENCRYPTION_11 and name.localname != "MGF"):
+            raise BadAnswer("a cipher lies elsewhere, or its key is to be computed")
+
+
+def _check_signature(element: etree._Element, name: str) -> None:
+    """One element of a signature, or of the key of a cipher."""
+    if name in {"Reference", "RetrievalMethod"} and not element.get("URI", "").startswith("#"):
+        raise BadAnswer("a signature is about something elsewhere")
+    if name == "Transforms" and len(element) > MOST_TRANSFORMS:
+        raise BadAnswer("it has too many transforms")
+    if name in {"Object", "Manifest"} or len(element.findall("ds:Reference", Names.NSMAP)) > 1:
+        raise BadAnswer("a signature is about more than one thing")
+    in_cipher = name == "DigestMethod" and etree.QName(element.getparent()).namespace == Names.NS_XENC
+    if not in_cipher and element.get("Algorithm") not in KINDS.get(name, {element.get("Algorithm")}):
+        raise BadAnswer(f"{name} of a kind that is not taken")
 
 
 def _believed(response: OneLogin_Saml2_Response, own_entity_id: str, acs_url: str) -> tuple[Answer, str, datetime]:
