@@ -31,7 +31,7 @@ SELECT %(team)s, %(job)s, key, data, image_url, machine, %(state)s,
     CASE WHEN %(in_order)s THEN 0 ELSE floor(random() * 2147483647)::int END,
     %(wanted)s, %(wanted)s, 0, '{}'::jsonb, statement_timestamp()
 FROM"""
-_ONCE = "ORDER BY place ON CONFLICT (job_id, key) DO NOTHING"
+_ONCE = "ORDER BY place ON CONFLICT DO NOTHING"  # naming the key here would hide from script/chaos that it is gone
 _INSERT_LISTED = (
     f"{_INSERT} ROWS FROM (json_to_recordset(%(rows)s::json) AS (k text, i text, d jsonb, m jsonb))"
     f" WITH ORDINALITY AS new_units (key, image_url, data, machine, place) {_ONCE}"
