@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from datetime import timedelta
 from threading import Barrier, Thread
@@ -282,11 +281,28 @@ def test_nobody_has_a_turn_when_no_row_can_be_claimed(running):
         assert services.next_turn() is None
 
 
-def test_the_plan_of_finishing_reads_no_other_rows(running):
-    """Without statistics, as after a large upload, the planner once took all waiting rows for a handful."""
+def rows_read(statement: str, values: dict[str, object]) -> int:
+    """How many rows of workflows the statement looks at while it is done, those that it drops included."""
+    with connection.cursor() as cursor:
+        cursor.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + statement, values)
+        waiting = [cursor.fetchone()[0][0]["Plan"]]
+    read = 0
+    while waiting:
+        node = waiting.pop()
+        waiting += node.get("Plans", [])
+        if node["Node Type"].endswith("Scan") and node.get("Relation Name") == "workflows_app_workflowrow":
+            parts = ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Index Recheck")
+            read += int(sum(node.get(part, 0) for part in parts) * node["Actual Loops"])
+    return read
+
+
+def test_claiming_and_finishing_read_no_other_rows(running):
+    """Without statistics, as after a large upload, the planner once took all waiting rows for a handful.
+
+    Rows are counted, not plans compared: which index it takes depends on when the table was last analyzed.
+    """
     found = claim(running)
     lines = json.dumps([dispatch._line(running, found[0], scored(boots=0.97)).as_json()])
-    values = {"workflow": running.pk, "version": running.version_id, "lines": lines, "ids": [found[0].row_id]}
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO workflows_app_workflowrow (team_id, workflow_id, upload_id, line, image_url, cells, state,"
@@ -295,14 +311,11 @@ def test_the_plan_of_finishing_reads_no_other_rows(running):
             " FROM workflows_app_workflowrow, generate_series(100, 40_000) n WHERE id = %s",
             [found[0].row_id],
         )
-        cursor.execute("EXPLAIN " + dispatch._FINISH, values)
-        plan = "\n".join(line for (line,) in cursor.fetchall())
-        claiming = {"workflow": running.pk, "team": running.team_id, "limit": 32, "after": 0, "lease": 60.0}
-        cursor.execute("EXPLAIN " + dispatch._CLAIM, claiming)
-        claim_plan = "\n".join(line for (line,) in cursor.fetchall())
-    by_id = r"workflows_app_workflowrow_pkey[^\n]*\n\s+Index Cond: \(id = ANY \("  # a plain scan, or one by a bitmap
-    assert re.search(by_id, plan)
-    assert re.search(by_id, claim_plan)
+    ending = {"workflow": running.pk, "version": running.version_id, "lines": lines, "ids": [found[0].row_id]}
+    assert rows_read(dispatch._FINISH, ending) == 1
+    claiming = {"workflow": running.pk, "team": running.team_id, "limit": 32, "after": 0, "lease": 60.0}
+    assert 64 <= rows_read(dispatch._CLAIM, claiming) < 100  # each of 32 rows once to choose it and once to write it
+    assert rows_read("SELECT count(*) FROM workflows_app_workflowrow WHERE cells = '{}'", {}) > 39_000  # it can fail
 
 
 def test_predicting_asks_the_model_and_writes_what_it_says(tiny, owner):
