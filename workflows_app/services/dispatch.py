@@ -187,8 +187,9 @@ def finish_rows(*, workflow: Workflow, results: Sequence[tuple[Claim, Answer]], 
     moved: set[int] = set()
     if lines:
         with connection.cursor() as cursor:
+            # Taking few rows to be one, the planner would compare each row with each answer.
             cursor.execute(
-                _FINISH,
+                "SET LOCAL enable_nestloop = off; " + _FINISH,
                 {
                     "workflow": workflow.pk,
                     "version": workflow.version_id,
